@@ -1,0 +1,1 @@
+"""Processes that write input topics; what each does is the package of the same name under `src/milepost`."""
