@@ -1,0 +1,18 @@
+"""The command line: one module a command group, registered here by name."""
+
+import typer
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="milepost",
+    help="Bills outcomes: events joined with a contract become invoice lines, exactly once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run `milepost`; exit status 0, 1 for findings, 2 for usage or a file that cannot be read or parsed."""
+    app()
