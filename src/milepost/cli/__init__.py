@@ -2,6 +2,8 @@
 
 import typer
 
+from milepost.cli import config
+
 __all__ = ["app", "main"]
 
 app = typer.Typer(
@@ -11,6 +13,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(config.app, name="config")
 
 
 def main() -> None:

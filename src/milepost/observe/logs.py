@@ -1,0 +1,61 @@
+"""Logs: one event a line on stderr, because stdout belongs to what a command prints.
+
+An entry names what happened in the past tense or present ("batch committed") and carries its particulars as fields:
+engagement_id, topic, partition, offset, correlation_id. Amounts and names never appear together.
+"""
+
+import logging
+import sys
+from typing import IO, Any, Literal
+
+import structlog
+
+__all__ = ["Format", "Level", "configure", "logger"]
+
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["auto", "console", "json"]
+
+# Loggers of libraries that repeat, at INFO, what our own entries say better.
+_CHATTY = ("aiokafka", "kafka", "alembic", "sqlalchemy", "faust", "mode")
+
+
+def configure(level: Level = "info", format: Format = "auto", stream: IO[str] | None = None) -> None:  # noqa: A002
+    """Send structlog's and the standard library's entries to `stream` (default: stderr) in one form.
+
+    `auto` is `console` on a terminal, `json` elsewhere. May be called again; the last call wins.
+    """
+    out = sys.stderr if stream is None else stream
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    as_json = format == "json" or (format == "auto" and not out.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    tail: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if as_json:
+        tail += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+    else:
+        tail += [structlog.dev.ConsoleRenderer(colors=out.isatty())]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=tail))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(threshold)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
+
+
+def logger(name: str, **fields: Any) -> structlog.stdlib.BoundLogger:
+    """Logger of a module (`logger(__name__)`), with fields that every entry of it carries."""
+    bound: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name, **fields)
+    return bound

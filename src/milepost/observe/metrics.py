@@ -1,0 +1,139 @@
+"""Every metric, defined once, with its sentence.
+
+A metric is a module constant; who counts imports this module and writes `metrics.EVENTS_IN.labels(topic).inc()`. Base
+units only (seconds, bytes), counters end in `_total`, and no label ever holds an engagement, a customer or a person:
+all label sets are bounded by the topics, reasons and outcomes that the program itself names. What happened when is
+exported as a timestamp, never as an age, so that a process that hangs still shows it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+__all__ = [
+    "BATCH_RECORDS",
+    "BATCH_SECONDS",
+    "DEAD_LETTERS",
+    "EVENTS_IN",
+    "LAST_COMMIT",
+    "LEDGER_BATCH_SECONDS",
+    "LEDGER_ROWS",
+    "OUTPUTS",
+    "PARTITIONS",
+    "REGISTRY",
+    "TRANSACTIONS",
+    "TRANSACTION_OUTCOMES",
+    "Exposition",
+    "announce",
+    "expose",
+]
+
+# One registry, ours, so that a test or an embedding program never meets somebody else's metrics.
+REGISTRY = CollectorRegistry(auto_describe=True)
+
+TRANSACTION_OUTCOMES = ("committed", "uncertain", "failed", "fenced")
+
+# From a batch folded in memory to one that waits for a broker's fail-over.
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
+_RECORDS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
+
+EVENTS_IN = Counter(
+    "milepost_join_events_in_total",
+    "Records that the join read and committed, by input topic.",
+    ["topic"],
+    registry=REGISTRY,
+)
+OUTPUTS = Counter(
+    "milepost_join_outputs_total",
+    "Records that the join's committed transactions wrote, by output topic, state not counted.",
+    ["topic"],
+    registry=REGISTRY,
+)
+DEAD_LETTERS = Counter(
+    "milepost_join_dead_letters_total",
+    "Records that could not become an event, committed to the dead-letter topic, by reason.",
+    ["reason"],
+    registry=REGISTRY,
+)
+TRANSACTIONS = Counter(
+    "milepost_join_transactions_total",
+    "Kafka transactions that the join ended, by outcome: committed, uncertain (committed, its first answer was lost), "
+    "failed, fenced (another worker owns the partition).",
+    ["outcome"],
+    registry=REGISTRY,
+)
+BATCH_SECONDS = Histogram(
+    "milepost_join_batch_seconds",
+    "Time from a polled batch to its committed transaction.",
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+BATCH_RECORDS = Histogram(
+    "milepost_join_batch_records",
+    "Input records in one committed transaction.",
+    buckets=_RECORDS,
+    registry=REGISTRY,
+)
+PARTITIONS = Gauge(
+    "milepost_join_partitions",
+    "Partitions that this worker has restored and is joining.",
+    registry=REGISTRY,
+)
+LAST_COMMIT = Gauge(
+    "milepost_join_last_commit_timestamp_seconds",
+    "Unix time of this worker's last committed transaction; 0: none yet.",
+    registry=REGISTRY,
+)
+LEDGER_ROWS = Counter(
+    "milepost_ledger_rows_total",
+    "Records that the ledger stored in committed SQL transactions, by topic.",
+    ["topic"],
+    registry=REGISTRY,
+)
+LEDGER_BATCH_SECONDS = Histogram(
+    "milepost_ledger_batch_seconds",
+    "Time from a polled batch to its committed SQL transaction.",
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+
+
+def announce(inputs: Iterable[str] = (), outputs: Iterable[str] = (), ledger: Iterable[str] = ()) -> None:
+    """Start the series of known labels at 0, so that a rate sees the first event and an alert sees silence."""
+    for topic in inputs:
+        EVENTS_IN.labels(topic)
+    for topic in outputs:
+        OUTPUTS.labels(topic)
+    for topic in ledger:
+        LEDGER_ROWS.labels(topic)
+    for outcome in TRANSACTION_OUTCOMES:
+        TRANSACTIONS.labels(outcome)
+
+
+@dataclass(frozen=True)
+class Exposition:
+    """A running HTTP server that answers `GET /metrics`; `port` is the one it got."""
+
+    host: str
+    port: int
+    server: WSGIServer
+    thread: Thread
+
+    def stop(self) -> None:
+        """Stop answering and free the port; takes at most half a second."""
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+def expose(host: str, port: int) -> Exposition:
+    """Serve `REGISTRY` on `host:port` from a thread of its own; port 0 takes a free one.
+
+    Raises `OSError` when the address is taken or not ours. (The setting `metrics_port` 0 means "none"; that is for the
+    caller to see.)
+    """
+    server, thread = start_http_server(port, addr=host, registry=REGISTRY)
+    return Exposition(host, server.server_port, server, thread)

@@ -1,0 +1,190 @@
+"""Every setting of every process, in one place: `MILEPOST_*`.
+
+Precedence: an argument > the environment > a file in the secrets folder (`MILEPOST_SECRETS_DIR`; one file a setting,
+named as its variable in lower case) > the TOML file (`MILEPOST_CONFIG`, keys as below) > the default. Durations and
+sizes carry their unit as the last word of their name.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+__all__ = ["PREFIX", "Settings", "SettingsError", "load", "shown", "unknown_variables"]
+
+PREFIX = "MILEPOST_"
+# Read by this module itself, before there are settings.
+_OWN_VARIABLES = ("MILEPOST_CONFIG", "MILEPOST_SECRETS_DIR")
+# Kafka's own rule for a topic's name, less the dot: prefix and name are joined without one.
+_TOPIC_PREFIX = r"^[A-Za-z0-9._-]{0,64}$"
+_NAME = r"^[A-Za-z0-9._-]{1,128}$"
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message names the setting, the value unless secret, and the way out."""
+
+
+class Settings(BaseSettings):
+    """The settings of one process; immutable once read.
+
+    Raises pydantic's `ValidationError` when constructed from something unusable; `load()` turns that into one message.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
+
+    bootstrap_servers: str = Field("localhost:9092", min_length=1, description="host:port[,...] of the brokers")
+    database_url: SecretStr = Field(
+        SecretStr("sqlite:///milepost.db"),
+        description="the ledger's database, sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME",
+    )
+    app: str = Field("milepost", pattern=_NAME, description="first part of every transactional id")
+    group: str = Field("milepost-join", pattern=_NAME, description="consumer group of the join's workers")
+    ledger_group: str = Field("milepost-ledger", pattern=_NAME, description="consumer group of the ledger's workers")
+    topic_prefix: str = Field("", pattern=_TOPIC_PREFIX, description="put before the name of every topic")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the lowest level logged")
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="auto: console on a terminal, JSON lines elsewhere"
+    )
+    metrics_host: str = Field("127.0.0.1", min_length=1, description="address that /metrics listens on")
+    metrics_port: int = Field(0, ge=0, le=65535, description="port that /metrics listens on; 0: none")
+
+    session_timeout_ms: int = Field(
+        10_000, ge=1_000, le=1_800_000, description="silence after which the group gives a worker's partitions away"
+    )
+    heartbeat_interval_ms: int = Field(3_000, ge=100, le=600_000, description="pause between a worker's heartbeats")
+    max_poll_interval_ms: int = Field(
+        300_000, ge=1_000, le=3_600_000, description="longest time between two polls before the worker leaves the group"
+    )
+    request_timeout_ms: int = Field(40_000, ge=1_000, le=600_000, description="longest wait for one answer of a broker")
+    transaction_timeout_ms: int = Field(
+        60_000, ge=1_000, le=900_000, description="age at which the broker aborts an open transaction"
+    )
+    send_timeout_ms: int = Field(30_000, ge=100, le=600_000, description="longest wait for a batch to be acknowledged")
+    shutdown_timeout_ms: int = Field(20_000, ge=100, le=600_000, description="hard limit of a graceful shutdown")
+    max_records: int = Field(8_000, ge=1, le=1_000_000, description="most records in one poll, so in one transaction")
+    poll_timeout_ms: int = Field(100, ge=1, le=60_000, description="longest wait of one poll for records")
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _hosts_have_ports(cls, value: str) -> str:
+        for server in value.split(","):
+            host, _, port = server.strip().rpartition(":")
+            if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+                raise ValueError(f"{server.strip()!r} is not HOST:PORT; for example localhost:9092")
+        return ",".join(server.strip() for server in value.split(","))
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_is_known(cls, value: SecretStr) -> SecretStr:
+        scheme = urlsplit(value.get_secret_value()).scheme
+        if scheme in ("postgres", "postgresql"):
+            return SecretStr("postgresql+psycopg" + value.get_secret_value()[len(scheme) :])
+        if scheme not in ("sqlite", "postgresql+psycopg"):
+            raise ValueError(f"{scheme!r} is not a database this program knows; use sqlite:///FILE or postgresql://...")
+        return value
+
+    @model_validator(mode="after")
+    def _timeouts_fit(self) -> "Settings":
+        # Kafka's rule of thumb: three heartbeats may be lost before a worker counts as gone.
+        if self.heartbeat_interval_ms * 3 > self.session_timeout_ms:
+            raise ValueError("heartbeat_interval_ms must be at most a third of session_timeout_ms")
+        # aiokafka takes the session timeout as its rebalance timeout; a JoinGroup waits that long for its answer.
+        if self.session_timeout_ms >= self.request_timeout_ms:
+            raise ValueError("session_timeout_ms must be below request_timeout_ms")
+        if self.send_timeout_ms >= self.transaction_timeout_ms:
+            raise ValueError("send_timeout_ms must be below transaction_timeout_ms")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Give the sources in order of precedence; both folders are named by variables, so they are read here."""
+        sources: list[PydanticBaseSettingsSource] = [init_settings, EnvSettingsSource(settings_cls)]
+        if secrets := os.environ.get("MILEPOST_SECRETS_DIR"):
+            sources.append(SecretsSettingsSource(settings_cls, secrets_dir=secrets))
+        if config := os.environ.get("MILEPOST_CONFIG"):
+            sources.append(TomlConfigSettingsSource(settings_cls, toml_file=config))
+        return tuple(sources)
+
+    def topic(self, name: str) -> str:
+        """Name of a topic as the broker knows it: `topic_prefix` + name."""
+        return self.topic_prefix + name
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings; `overrides` (what the command line gave; None: not given) win.
+
+    Raises `SettingsError` with every fault, one a line.
+    """
+    for variable, kind in (("MILEPOST_CONFIG", "file"), ("MILEPOST_SECRETS_DIR", "folder")):
+        named = os.environ.get(variable)
+        if named and not (Path(named).is_file() if kind == "file" else Path(named).is_dir()):
+            raise SettingsError(f"{variable}={named!r} is not a {kind}; correct it or unset it")
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        raise SettingsError("\n".join(_fault(dict(detail)) for detail in error.errors())) from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"MILEPOST_CONFIG={os.environ.get('MILEPOST_CONFIG')!r} is not TOML: {error}") from None
+
+
+def _fault(detail: Mapping[str, Any]) -> str:
+    name = ".".join(str(part) for part in detail["loc"])
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if detail["type"] == "extra_forbidden":
+        near = get_close_matches(name, Settings.model_fields, n=1)
+        return f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else "; see `milepost config show`")
+    if not name:
+        return message
+    secret = name in Settings.model_fields and Settings.model_fields[name].annotation is SecretStr
+    found = "" if secret else f" (found {detail['input']!r})"
+    return f"{name}: {message}{found}; set {PREFIX}{name.upper()}"
+
+
+def shown(settings: Settings) -> dict[str, str | int]:
+    """Every setting by name, fit for the eyes of others: of a secret only what is harmless.
+
+    A database URL keeps its scheme, host and path; user, password and query are masked.
+    """
+    values: dict[str, str | int] = {}
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        values[name] = _masked(value.get_secret_value()) if isinstance(value, SecretStr) else value
+    return values
+
+
+def _masked(secret: str) -> str:
+    parts = urlsplit(secret)
+    if not parts.scheme:
+        return "********"
+    credentials, at, host = parts.netloc.rpartition("@")
+    masked = f"{parts.scheme}://{'********@' if at and credentials else ''}{host}{parts.path}"
+    return masked + ("?********" if parts.query else "")
+
+
+def unknown_variables(environment: Mapping[str, str] | None = None) -> dict[str, str | None]:
+    """`MILEPOST_*` variables that no setting reads, each with the nearest one that exists (None: nothing near)."""
+    known = [*(PREFIX + name.upper() for name in Settings.model_fields), *_OWN_VARIABLES]
+    found = os.environ if environment is None else environment
+    unknown = sorted(name for name in found if name.upper().startswith(PREFIX) and name.upper() not in known)
+    return {name: next(iter(get_close_matches(name.upper(), known, n=1)), None) for name in unknown}
