@@ -1,0 +1,86 @@
+# Python 3.11 and make are all that a fresh clone needs: every command sets up .venv from the lock file by itself.
+# ARGS="..." is handed on to the program behind a command, for example: make test ARGS="tests/core -x"
+
+PYTHON ?= $(firstword $(shell command -v python3.11) $(shell command -v python3))
+ARGS ?=
+UV = 0.13.9
+bin = .venv/bin
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check fmt test-kafka chaos golden bench kafka up lock clean
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- Run
+
+ifeq ($(KAFKA),real)
+demo: .venv/installed ## Bill the example engagements end to end (KAFKA=real: on Apache Kafka; needs Java and Maven)
+	@data=$$(mktemp -d) && trap 'ops/kafka/kafka.sh stop --dir "$$data" && rm -r "$$data"' EXIT && \
+	servers=$$(ops/kafka/kafka.sh start --dir "$$data" --port 19092 --while $$$$) && \
+	$(bin)/milepost demo --bootstrap-servers "$$servers" $(ARGS)
+else
+demo: .venv/installed
+	@$(bin)/milepost demo $(ARGS)
+endif
+
+kafka: ## Run a real Apache Kafka on localhost:9092 until Ctrl-C (needs Java and Maven)
+	@ops/kafka/kafka.sh start --foreground $(ARGS)
+
+up: ## Start Kafka and PostgreSQL in containers and wait until both are healthy
+	docker compose up --wait $(ARGS)
+
+# ---- Judge
+
+test: .venv/installed ## Run every test; says what it left out (CI=true: installs that first, and leaves out nothing)
+ifeq ($(CI),true)
+	ops/debian.sh install
+endif
+	$(bin)/pytest $(ARGS)
+
+test-kafka: .venv/installed ## Run the tests that need a real Kafka
+	$(bin)/pytest -m kafka $(ARGS)
+
+chaos: .venv/installed ## Run the tests that kill and freeze workers
+	$(bin)/pytest -m chaos $(ARGS)
+
+check: .venv/installed ## Lint, check formats, types and the layers' contracts
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	$(bin)/mypy
+	$(bin)/lint-imports
+
+bench: .venv/installed ## Measure the join beside its peers; says where the report is
+	$(bin)/milepost bench join $(ARGS)
+
+# ---- Change
+
+fmt: .venv/installed ## Format the code and repair what ruff can repair
+	$(bin)/ruff format
+	$(bin)/ruff check --fix
+
+golden: .venv/installed ## Rewrite golden files and generated pages; review them with git diff
+	$(bin)/pytest --golden $(ARGS)
+
+lock: ## Resolve the dependencies of pyproject.toml into requirements.lock
+	$(PYTHON) -m venv .make/uv
+	.make/uv/bin/pip install --quiet uv==$(UV)
+	.make/uv/bin/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-header --output-file requirements.lock $(ARGS)
+
+clean: ## Remove the environment, caches and local data
+	rm -rf .venv .make var build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+# ---- The environment. Two stamps: a change of the lock installs again, one of pyproject.toml only this package.
+
+.venv/locked: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed; found: $(PYTHON). Say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(bin)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+.venv/installed: .venv/locked pyproject.toml
+	$(bin)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
