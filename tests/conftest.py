@@ -9,6 +9,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+# Fixtures that several folders share.
+pytest_plugins = ["tests.brokers"]
+
 ROOT = Path(__file__).parent.parent
 IN_CI = os.environ.get("CI") == "true"
 LEFT_OUT = pytest.StashKey[Counter[str]]()

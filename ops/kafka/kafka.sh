@@ -2,7 +2,7 @@
 # Apache Kafka without Docker: fetches the jars through Maven, formats the storage, runs 1 or 3 nodes in KRaft mode.
 #
 #   kafka.sh start [--nodes 1|3] [--dir DIR] [--port P] [--proxied Q] [--set KEY=VALUE]... [--while PID] [--foreground]
-#   kafka.sh stop  [--dir DIR]
+#   kafka.sh stop  [--dir DIR] [--now]    --now: kill, for data that nobody needs
 #   kafka.sh libs                     only fetch the jars into libs/ (again when pom.xml changed)
 #   kafka.sh tool CLASS [ARG]...      run one of Kafka's own tools, e.g. org.apache.kafka.tools.TopicCommand
 #
@@ -151,6 +151,7 @@ fi
 while [ $# -gt 0 ]; do
   case $1 in
     --foreground) foreground=yes && shift && continue ;;
+    --now) stop_s=0 && shift && continue ;;
     --nodes | --dir | --port | --proxied | --set | --while) [ $# -ge 2 ] || fail "$1 needs a value" 2 ;;
     *) fail "unknown option $1; see the head of $0" 2 ;;
   esac
