@@ -1,0 +1,1 @@
+"""The database: tables, engine, migrations, and the only SQL there is. SQLite and PostgreSQL, one set of statements."""

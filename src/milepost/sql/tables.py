@@ -1,0 +1,226 @@
+"""The ledger's tables, in SQLAlchemy Core.
+
+A row is its record: columns have the names of `schemas/*.avsc` and hold the values as they were on the wire, so that
+a row and a record can be compared without a conversion in between.
+
+- Amounts are BIGINT minor units of `currency`; decimals ("99.8981") stay text, as sent.
+- Instants are BIGINT microseconds since 1970 in UTC. SQLite has no timestamp type, and PostgreSQL's `timestamptz`
+  cannot be read back into Python beyond the year 9999, so that one odd instant could stop the sink; the number is
+  exact, total and sorts the same in both. For people: `to_timestamp(accepted_at / 1e6)` in PostgreSQL,
+  `datetime(accepted_at / 1000000, 'unixepoch')` in SQLite; `milepost.ledger.reading` and the CLI print ISO 8601.
+- Calendar days are DATE. Lists and maps are JSON (JSONB in PostgreSQL).
+- `record_partition` and `record_offset` say which record the row was first read from. `body_sha256` is the SHA-256 of
+  the record's Avro body (without the five bytes of framing): an id that comes again must come with equal bytes.
+- A missing `occurrence_id` is '' where it is part of a primary key, NULL elsewhere.
+"""
+
+from sqlalchemy import JSON, BigInteger, Column, Date, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
+
+__all__ = [
+    "approval_requests",
+    "audit_entries",
+    "dead_letters",
+    "invoice_lines",
+    "metadata",
+    "milestone_status",
+    "retention_events",
+    "sink_offsets",
+]
+
+# Names that both databases and every later migration can refer to.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_Json = JSON().with_variant(JSONB(), "postgresql")
+
+
+def _text(name: str, *, null: bool = False, key: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=null, primary_key=key)
+
+
+def _whole(name: str, *, null: bool = False, key: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=null, primary_key=key, autoincrement=False)
+
+
+def _small(name: str, *, null: bool = False, key: bool = False) -> Column[int]:
+    return Column(name, Integer, nullable=null, primary_key=key, autoincrement=False)
+
+
+def _json(name: str) -> Column[object]:
+    return Column(name, _Json, nullable=False)
+
+
+def _origin() -> tuple[Column[int], Column[int]]:
+    return _small("record_partition"), _whole("record_offset")
+
+
+def _body() -> Column[str]:
+    return Column("body_sha256", String(64), nullable=False)
+
+
+invoice_lines = Table(
+    "invoice_lines",
+    metadata,
+    _text("line_id", key=True),
+    _text("engagement_id"),
+    _whole("contract_version"),
+    _text("customer_id"),
+    _text("supplier_id", null=True),
+    _text("purchase_order", null=True),
+    _text("buyer_reference", null=True),
+    _text("milestone_id", null=True),
+    _text("occurrence_id", null=True),
+    _text("kind"),
+    _whole("revision"),
+    _text("completion"),
+    _whole("gross_minor"),
+    _whole("retained_minor"),
+    _whole("payable_minor"),
+    _text("currency"),
+    _small("currency_exponent"),
+    _text("quantity"),
+    _text("unit_code"),
+    _text("unit_price"),
+    _text("item", null=True),
+    _text("tax_category", null=True),
+    _text("description"),
+    Column("service_from", Date, nullable=False),
+    Column("service_to", Date, nullable=False),
+    _whole("accepted_at"),
+    _text("bill_on"),
+    _text("due_after", null=True),
+    _text("corrects_line_id", null=True),
+    _json("caused_by"),
+    _json("evidence"),
+    _json("attributes"),
+    *_origin(),
+    _body(),
+    Index(None, "engagement_id", "accepted_at"),
+)
+
+retention_events = Table(
+    "retention_events",
+    metadata,
+    _text("retention_event_id", key=True),
+    _text("engagement_id"),
+    _text("milestone_id", null=True),
+    _text("occurrence_id", null=True),
+    _text("kind"),
+    _whole("amount_minor"),
+    _whole("balance_minor"),
+    _text("currency"),
+    _small("currency_exponent"),
+    _text("line_id"),
+    _text("release_id", null=True),
+    _json("releases"),
+    _whole("occurred_at"),
+    *_origin(),
+    _body(),
+    Index(None, "engagement_id"),
+)
+
+approval_requests = Table(
+    "approval_requests",
+    metadata,
+    _text("request_id", key=True),
+    _text("engagement_id"),
+    _text("milestone_id"),
+    _text("occurrence_id", null=True),
+    _whole("submission"),
+    _text("submission_hash"),
+    _whole("step"),
+    _text("role"),
+    _json("people"),
+    _text("kind"),
+    _whole("due_at", null=True),
+    _whole("gross_minor"),
+    _text("currency"),
+    _small("currency_exponent"),
+    _text("criteria", null=True),
+    _json("evidence"),
+    *_origin(),
+    _body(),
+    Index(None, "engagement_id"),
+)
+
+milestone_status = Table(
+    "milestone_status",
+    metadata,
+    _text("engagement_id", key=True),
+    _text("milestone_id", key=True),
+    _text("occurrence_id", key=True),
+    _text("state"),
+    _text("completion"),
+    _text("billed_completion"),
+    _json("missing"),
+    _json("parked"),
+    _whole("at_stake_minor"),
+    _text("currency", null=True),
+    _small("currency_exponent", null=True),
+    _whole("submission"),
+    Column("planned_on", Date, nullable=True),
+    _whole("reported_at", null=True),
+    _whole("submitted_at", null=True),
+    _whole("accepted_at", null=True),
+    _whole("billed_at", null=True),
+    _whole("disputed_minor"),
+    *_origin(),
+)
+
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    _text("engagement_id", key=True),
+    _whole("sequence", key=True),
+    _text("what"),
+    _text("reason", null=True),
+    _text("event_id", null=True),
+    _text("input_topic", null=True),
+    _small("input_partition", null=True),
+    _whole("input_offset", null=True),
+    _text("line_id", null=True),
+    _whole("occurred_at"),
+    _whole("recorded_at"),
+    _text("previous_hash"),
+    _text("hash"),
+    *_origin(),
+    _body(),
+)
+
+# The bytes stay in Kafka; this says where. Keyed by the place of the dead letter itself, because the headers that name
+# the original may be missing when a stranger wrote it. No index on `engagement_key`: it is whatever bytes somebody
+# sent, and PostgreSQL refuses rows whose indexed value is longer than a third of a page.
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    _text("record_topic", key=True),
+    _small("record_partition", key=True),
+    _whole("record_offset", key=True),
+    _text("reason"),
+    _text("message"),
+    _text("dead_letter_id", null=True),
+    _text("original_topic", null=True),
+    _small("original_partition", null=True),
+    _whole("original_offset", null=True),
+    _text("engagement_key", null=True),
+    _whole("size_bytes", null=True),
+    _whole("recorded_at"),
+    _body(),
+)
+
+# The only position of the sink: Kafka's group offsets are never written nor read.
+sink_offsets = Table(
+    "sink_offsets",
+    metadata,
+    _text("topic", key=True),
+    _small("partition", key=True),
+    _whole("next_offset"),
+    _whole("txseq", null=True),
+)
