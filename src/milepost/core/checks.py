@@ -238,7 +238,10 @@ def _approval(event: ApprovalDecision) -> str | None:
     event_id, source, milestone_id = event.event_id, event.source, event.milestone_id
     occurrence_id, role, approver = event.occurrence_id, event.role, event.approver
     if (
-        event.submission_hash is event.certified_completion is event.submission is event.comment is None
+        event.submission_hash is None
+        and event.certified_completion is None
+        and event.submission is None
+        and event.comment is None
         and not event.evidence
         and INSTANT_MIN <= event.decided_at <= INSTANT_MAX
         and _engagement_id(event.engagement_id)

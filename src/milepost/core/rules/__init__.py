@@ -1,0 +1,1 @@
+"""How money is decided, a rule a module; the numbers are those of the rules' page."""

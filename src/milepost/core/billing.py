@@ -1,0 +1,226 @@
+"""Entitled less billed to date: the difference becomes a line, and what it withholds a retention event (rules 4, 5)."""
+
+from milepost.core import ids, money
+from milepost.core.calendar import instant_text, local_date
+from milepost.core.contract import DateGate, KpiGate, Milestone
+from milepost.core.engagement import Engagement
+from milepost.core.entitlement import Assessment, percent_text
+from milepost.core.events import Evidence
+from milepost.core.facts import Hold, KpiValue, Occurrence, occurrence_key
+from milepost.core.outputs import InvoiceLine, RetentionEvent
+from milepost.core.rules import kpis, retention
+from milepost.core.rules.spans import holds
+
+__all__ = ["bill", "entitled", "raise_retention"]
+
+
+def entitled(engagement: Engagement, milestone: str, found: Assessment) -> int:
+    """The gross that the accepted percentage is worth, in minor units."""
+    return money.percentage_of(engagement.agreed.fees[milestone], found.level, engagement.agreed.rounding)
+
+
+def bill(engagement: Engagement, milestone: str, part: Occurrence, found: Assessment) -> bool:
+    """Raise the line that brings the occurrence from billed to entitled; False if there is no difference."""
+    completion = percent_text(found.level)
+    gross = entitled(engagement, milestone, found) - part.billed_minor
+    if gross == 0:
+        part.billed_completion = completion
+        return False
+    terms, account = engagement.agreed, engagement.account
+    definition = terms.milestones[milestone]
+    grown = found.level > money.percent(part.billed_completion)
+    corrected = bool(found.accepted) and found.governing is None
+    # a credit that a correction brought is dated like it; one that a late fact brought, like the fact
+    at = (found.accepted_at if gross > 0 or corrected else None) or engagement.at
+    subject = _subject(engagement, definition, part, gross, at)
+    retained = retention.change(account, terms, account.subject_minor + subject) if subject else 0
+    kind = ("MILESTONE" if grown else "ADJUSTMENT") if gross > 0 else ("ADJUSTMENT" if found.level else "REVERSAL")
+    part.lines += 1
+    line = _line(engagement, definition, part, found, kind, gross, retained, at)
+    if gross > 0:
+        part.charge_revision = part.lines
+    part.billed_minor += gross
+    part.subject_minor += subject
+    part.billed_completion = completion
+    part.billed_at = engagement.at
+    account.gross_minor += gross
+    account.payable_minor += line.payable_minor
+    account.subject_minor += subject
+    account.held_minor += retained
+    engagement.outputs.append(line)
+    engagement.audit("LINE", kind, line.line_id)
+    if retained:
+        _withhold(engagement, milestone, part, line, retained)
+    return True
+
+
+def _subject(engagement: Engagement, definition: Milestone, part: Occurrence, gross: int, at: int) -> int:
+    """How much of a line's gross retention is computed from.
+
+    What was accepted after the sign-off is not (rule 23); a credit takes that part back first.
+    """
+    if gross < 0:
+        return min(0, gross + part.billed_minor - part.subject_minor)
+    signed_off = engagement.account.signoff_at
+    late = signed_off is not None and at > signed_off
+    return 0 if late or not engagement.agreed.subject(definition) else gross
+
+
+def _line(
+    engagement: Engagement,
+    definition: Milestone,
+    part: Occurrence,
+    found: Assessment,
+    kind: str,
+    gross: int,
+    retained: int,
+    at: int,
+) -> InvoiceLine:
+    contract = engagement.agreed.contract
+    measured = _measured(engagement, definition, at) if gross > 0 else []
+    attributes = {**contract.metadata, **definition.metadata}
+    if measured:
+        value = measured[0][1]
+        attributes.update(kpi_id=measured[0][0], kpi_value=value.value, kpi_revision=str(value.revision))
+    caused_by, evidence = _proof(engagement, definition, part, found, measured, gross)
+    day = local_date(at, contract.timezone)
+    since = day
+    if gross > 0 and found.governing is not None:
+        report = found.governing.report
+        since = min(day, local_date(report.at if report else found.governing.opened_at, contract.timezone))
+    corrects = None
+    if gross < 0 and part.charge_revision:
+        corrects = ids.identify("line", engagement.name, definition.id, "", "fee", part.charge_revision)
+    return InvoiceLine(
+        line_id=ids.identify("line", engagement.name, definition.id, "", "fee", part.lines),
+        engagement_id=engagement.name,
+        contract_version=contract.version,
+        customer_id=contract.customer_id,
+        supplier_id=contract.supplier_id,
+        purchase_order=contract.purchase_order,
+        buyer_reference=contract.buyer_reference,
+        milestone_id=definition.id,
+        occurrence_id=None,
+        kind=kind,
+        revision=part.lines,
+        completion=percent_text(found.level),
+        gross_minor=gross,
+        retained_minor=retained,
+        payable_minor=gross - retained,
+        currency=contract.currency,
+        currency_exponent=contract.currency_exponent,
+        quantity="1" if gross > 0 else "-1",
+        unit_code=definition.item.unit_code,
+        unit_price=money.format_minor(abs(gross), contract.currency_exponent),
+        item=definition.item.id,
+        tax_category=definition.item.tax_category,
+        description=_description(definition, part, found, kind),
+        service_from=since,
+        service_to=day,
+        accepted_at=at,
+        bill_on=definition.bill_on,
+        due_after=None,
+        corrects_line_id=corrects,
+        caused_by=caused_by,
+        evidence=evidence,
+        attributes=attributes,
+    )
+
+
+def _description(definition: Milestone, part: Occurrence, found: Assessment, kind: str) -> str:
+    if kind == "MILESTONE" and found.level == 100 and part.billed_minor == 0:
+        return definition.name
+    if kind == "REVERSAL":
+        return f"{definition.name} (reversed)"
+    word = "" if kind == "MILESTONE" else "adjusted "
+    return f"{definition.name} ({word}to {percent_text(found.level)} %)"
+
+
+def _measured(engagement: Engagement, definition: Milestone, at: int) -> list[tuple[str, KpiValue]]:
+    """The values that the milestone's KPI gates saw at the instant."""
+    found: list[tuple[str, KpiValue]] = []
+    for gate in definition.requires + definition.depends_on:
+        if not isinstance(gate, KpiGate):
+            continue
+        forces = kpis.in_force(gate, engagement.kpi(gate.id).values, engagement.agreed.zone, engagement.until)
+        value = next((value for since, value in reversed(forces) if since <= at), None)
+        if value is not None:
+            found.append((gate.id, value))
+    return found
+
+
+def _proof(
+    engagement: Engagement,
+    definition: Milestone,
+    part: Occurrence,
+    found: Assessment,
+    measured: list[tuple[str, KpiValue]],
+    gross: int,
+) -> tuple[tuple[str, ...], tuple[Evidence, ...]]:
+    """What closed the gates, and the documents that came with it; a credit names the event that brought it."""
+    governing = found.governing
+    if gross < 0 or governing is None:
+        return (engagement.cause,), engagement.evidence()
+    causes = {value.cause for _, value in measured}
+    evidence: dict[tuple[str, str], Evidence] = {}
+    if governing.report is not None:
+        causes.add(governing.report.cause)
+        evidence.update({(e.name, e.sha256): e for e in governing.report.evidence})
+    for _, decision in governing.ballot.signatures.values():
+        causes.add(decision.cause)
+        evidence.update({(e.name, e.sha256): e for e in decision.evidence})
+    for gate in definition.requires + definition.depends_on:
+        if isinstance(gate, DateGate) and holds(engagement.gate_spans(gate), engagement.last_tick):
+            causes.add(f"tick:{instant_text(part.dates[gate.on.isoformat()])}")
+    return tuple(sorted(causes or {engagement.cause})), tuple(evidence.values())
+
+
+def _withhold(engagement: Engagement, milestone: str, part: Occurrence, line: InvoiceLine, retained: int) -> None:
+    account = engagement.account
+    identity = ids.identify("retention", engagement.name, milestone, "", "fee", part.lines)
+    occurrence = occurrence_key(engagement.name, milestone, None).decode()
+    if retained > 0:
+        account.holds.append(Hold(identity, occurrence, retained))
+    else:
+        _reduce(account.holds, occurrence, -retained)
+        account.holds = [hold for hold in account.holds if hold.amount_minor]
+    raise_retention(engagement, identity, line, "HELD" if retained > 0 else "REDUCED", abs(retained))
+
+
+def _reduce(open_holds: list[Hold], occurrence: str, amount: int) -> None:
+    """Take a credit from the occurrence's own holds, the latest first, then from the others' latest."""
+    own = [hold for hold in reversed(open_holds) if hold.occurrence == occurrence]
+    for hold in own + [hold for hold in reversed(open_holds) if hold.occurrence != occurrence]:
+        taken = min(amount, hold.amount_minor)
+        hold.amount_minor -= taken
+        amount -= taken
+
+
+def raise_retention(
+    engagement: Engagement,
+    identity: str,
+    line: InvoiceLine,
+    kind: str,
+    amount_minor: int,
+    release_id: str | None = None,
+    releases: tuple[str, ...] = (),
+) -> None:
+    """State what a line withheld, reduced or paid out; `amount_minor` is positive."""
+    engagement.outputs.append(
+        RetentionEvent(
+            retention_event_id=identity,
+            engagement_id=engagement.name,
+            milestone_id=line.milestone_id,
+            occurrence_id=line.occurrence_id,
+            kind=kind,
+            amount_minor=amount_minor,
+            balance_minor=retention.held_now(engagement.account),
+            currency=line.currency,
+            currency_exponent=line.currency_exponent,
+            line_id=line.line_id,
+            release_id=release_id,
+            releases=releases,
+            occurred_at=line.accepted_at,
+        )
+    )
+    engagement.audit("RETENTION", kind, line.line_id)

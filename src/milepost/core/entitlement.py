@@ -1,0 +1,292 @@
+"""Facts of one milestone occurrence -> what is accepted, since when (rules 7, 10 to 15, 18).
+
+A pure function over dated facts: it walks once over the instants that they name and keeps the submissions, their
+signatures and what is accepted. So the order of arrival cannot matter, a repeated event changes nothing, and a late
+fact changes what it would have changed in time.
+
+At one instant the report comes first, then the submission that it opens, then decisions in the order in which they
+arrived, then acceptance.
+"""
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+from milepost.core import ids, money
+from milepost.core.contract import Completed, EvidenceGate, Milestone, Policy
+from milepost.core.facts import Decision, Report
+from milepost.core.rules.approvals import COUNTED, NOT_OPEN, Ballot
+from milepost.core.rules.spans import Span, holds
+
+__all__ = ["STALE_SUBMISSION", "WAITING", "Assessment", "Submission", "assess", "carries", "reached"]
+
+STALE_SUBMISSION = "STALE_SUBMISSION"
+WAITING = "WAITING"  # a signature that overtook the trigger
+
+SUPERSEDED, REJECTED, CORRECTED = "SUPERSEDED", "REJECTED", "CORRECTED"
+
+_WHOLE = Fraction(100)
+_NOTHING = Fraction(0)
+
+
+class Submission:
+    """A claim put up for signing: open from `opened_at` until it ends."""
+
+    __slots__ = ("accepted_at", "ballot", "content", "end", "ended_at", "level", "number", "opened_at", "report")
+
+    def __init__(self, number: int, opened_at: int, level: Fraction, report: Report | None, ballot: Ballot) -> None:
+        self.number = number
+        self.opened_at = opened_at
+        self.level = level  # the completion claimed: the tier reached, or the percentage
+        self.report = report
+        self.ballot = ballot
+        self.content: str = ""  # its hash
+        self.end: str | None = None
+        self.ended_at: int | None = None
+        self.accepted_at: int | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Neither ended nor accepted."""
+        return self.end is None and self.accepted_at is None
+
+    def close(self, end: str, at: int) -> None:
+        """End it: SUPERSEDED, REJECTED or CORRECTED."""
+        self.end, self.ended_at = end, at
+
+
+class Assessment:
+    """What follows from the facts: submissions, and the accepted percentage as it changed over time."""
+
+    __slots__ = ("accepted", "governing", "level", "outcomes", "submissions")
+
+    def __init__(self) -> None:
+        self.submissions: list[Submission] = []
+        self.accepted: list[tuple[int, Fraction]] = []
+        self.level = _NOTHING
+        self.governing: Submission | None = None  # whose acceptance the level comes from
+        self.outcomes: dict[int, str] = {}  # place of a decision -> what became of it
+
+    @property
+    def current(self) -> Submission | None:
+        """The submission that is open now, or None."""
+        return self.submissions[-1] if self.submissions and self.submissions[-1].alive else None
+
+    @property
+    def accepted_at(self) -> int | None:
+        """Since when the level is what it is; None before the first acceptance."""
+        return self.accepted[-1][0] if self.accepted else None
+
+    def accept(self, at: int, level: Fraction) -> None:
+        """From `at` on, `level` percent is accepted."""
+        self.level = level
+        if self.accepted and self.accepted[-1][0] == at:
+            self.accepted.pop()
+        self.accepted.append((at, level))
+
+
+def reached(milestone: Milestone, completion: Fraction) -> Fraction:
+    """What can bill of a completion: the highest tier reached, or with `partial: any` the percentage itself."""
+    if milestone.partial_any:
+        return completion
+    return max((tier for tier in map(money.percent, milestone.tiers) if tier <= completion), default=_NOTHING)
+
+
+def carries(report: Report | None, gate: EvidenceGate) -> bool:
+    """Whether the report has evidence of each name."""
+    return report is not None and {e.name for e in report.evidence}.issuperset(gate.names)
+
+
+def content_hash(milestone: Milestone, occurrence: str | None, level: Fraction, report: Report | None) -> str:
+    """What a signature is for, hashed (events.md, "submission_hash")."""
+    return ids.digest(
+        {
+            "attributes": {},
+            "completion": percent_text(level),
+            "criteria": milestone.criteria,
+            "evidence": sorted(e.sha256 for e in report.evidence) if report else [],
+            "milestone": milestone.id,
+            "occurrence": occurrence,
+            "values": [],
+        }
+    )
+
+
+def percent_text(level: Fraction) -> str:
+    """A percentage as a canonical decimal; every percentage comes from a decimal, so that it has one."""
+    if level.denominator == 1:
+        return str(level.numerator)
+    digits = 0
+    while (level * 10**digits).denominator != 1:
+        digits += 1
+    return money.format_minor((level * 10**digits).numerator, digits)
+
+
+class _Walk:
+    """One pass over the instants of an occurrence."""
+
+    def __init__(
+        self,
+        milestone: Milestone,
+        policy: Policy,
+        occurrence: str | None,
+        holds_role: Callable[[str, str, int], bool],
+        requires: Sequence[Span],
+        depends: Sequence[Span],
+    ) -> None:
+        self.milestone = milestone
+        self.policy = policy
+        self.occurrence = occurrence
+        self.holds_role = holds_role
+        self.requires = requires
+        self.depends = depends
+        self.reported = any(isinstance(gate, Completed) for gate in milestone.requires)
+        self.evidence = [gate for gate in milestone.requires if isinstance(gate, EvidenceGate)]
+        self.driven = self.reported or bool(self.evidence)  # by reports
+        self.report: Report | None = None
+        self.early: list[tuple[int, Decision]] = []
+        self.found = Assessment()
+
+    def required(self, level: Fraction, at: int) -> bool:
+        """Whether all of `requires` holds at the instant for a claim of `level` percent."""
+        if self.reported and (self.report is None or money.percent(self.report.completion) < level):
+            return False
+        return all(carries(self.report, gate) for gate in self.evidence) and holds(self.requires, at)
+
+    def claimed(self) -> Fraction:
+        """What the report in force reaches; a milestone that asks for no completion is claimed whole."""
+        if self.driven and self.report is not None and self.report.kind == "WITHDRAWN":
+            return _NOTHING
+        if not self.reported:
+            return _WHOLE
+        return reached(self.milestone, money.percent(self.report.completion)) if self.report else _NOTHING
+
+    def take_report(self, report: Report, at: int) -> None:
+        """Put a report in force; one that claims less than what is open or accepted corrects it."""
+        self.report = report
+        if not self.driven:
+            return
+        level = self.claimed()
+        completion = money.percent(report.completion) if self.reported else level
+        for submission in self.found.submissions:
+            if submission.alive and submission.level > completion:
+                submission.close(CORRECTED, at)
+        if level < self.found.level:
+            self.found.governing = None
+            self.found.accept(at, level)
+
+    def open(self, at: int, by_report: bool) -> None:
+        """Open the next submission if there is something new to sign (rule 13)."""
+        level = self.claimed()
+        if level <= self.found.level or not self.required(level, at):
+            return
+        content = content_hash(self.milestone, self.occurrence, level, self.report)
+        last = self.found.submissions[-1] if self.found.submissions else None
+        if last is not None and content == last.content:
+            if last.alive:
+                return
+            # unchanged content: after a correction always, else with the next report (or, without reports, value)
+            if last.end != CORRECTED and not (by_report or not self.driven):
+                return
+        if last is not None and last.alive and not last.ballot.complete:
+            last.close(SUPERSEDED, at)
+        reporter = self.report.reported_by if self.report else None
+        ballot = Ballot(self.policy, at, reporter, self.holds_role)
+        submission = Submission(len(self.found.submissions) + 1, at, level, self.report, ballot)
+        submission.content = content
+        self.found.submissions.append(submission)
+        early, self.early = self.early, []
+        for place, decision in early:
+            self.decide(place, decision, at)
+
+    def decide(self, place: int, decision: Decision, at: int) -> None:
+        """Give a decision to the submission that it is for, and say what became of it (rule 14)."""
+        submission = self.addressed(decision)
+        if isinstance(submission, str):
+            self.found.outcomes[place] = submission
+            if submission == WAITING:
+                self.early.append((place, decision))
+            return
+        outcome = self.found.outcomes[place] = submission.ballot.decide(decision, at)
+        if outcome == COUNTED and decision.decision == "REJECTED":
+            submission.close(REJECTED, at)
+        self.accept(at)
+
+    def addressed(self, decision: Decision) -> Submission | str:
+        """The submission that a decision counts for now; else STALE_SUBMISSION, NOT_OPEN, or WAITING."""
+        submissions = self.found.submissions
+        last = submissions[-1] if submissions else None
+        if decision.submission is not None or decision.submission_hash is not None:
+            named = [
+                s
+                for s in submissions
+                if decision.submission in (None, s.number) and decision.submission_hash in (None, s.content)
+            ]
+            if last is not None and last in named:
+                return last if last.alive else NOT_OPEN
+            number = decision.submission
+            ahead = number is None or number > len(submissions)
+            # a hash that nothing had yet may be of a submission still to come
+            return WAITING if ahead and not named else STALE_SUBMISSION
+        if last is not None:
+            return last if last.alive else NOT_OPEN
+        below = self.reported and self.report is not None and self.claimed() == _NOTHING
+        return NOT_OPEN if below else WAITING
+
+    def accept(self, at: int) -> None:
+        """Accept every settled submission whose gates hold at the instant (rule 10)."""
+        for submission in self.found.submissions:
+            if (
+                submission.alive
+                and submission.ballot.complete
+                and holds(self.depends, at)
+                and self.required(submission.level, at)
+            ):
+                submission.accepted_at = at
+                certified = submission.ballot.certified
+                level = submission.level if certified is None else min(submission.level, certified)
+                level = reached(self.milestone, level)
+                if level > self.found.level:
+                    self.found.governing = submission
+                    self.found.accept(at, level)
+
+
+def assess(
+    milestone: Milestone,
+    policy: Policy,
+    occurrence: str | None,
+    holds_role: Callable[[str, str, int], bool],
+    requires: Sequence[Span],
+    depends: Sequence[Span],
+    reports: Sequence[Report],
+    decisions: Sequence[Decision],
+    until: int,
+) -> Assessment:
+    """Walk over the facts of an occurrence up to the instant `until`, included.
+
+    `requires` and `depends` are the spans in which the gates hold that do not look at the occurrence's own reports;
+    `reports` are in the order in which they took effect, `decisions` in the order of arrival.
+    """
+    walk = _Walk(milestone, policy, occurrence, holds_role, requires, depends)
+    dated: dict[int, tuple[list[Report], list[tuple[int, Decision]]]] = {}
+    for report in reports:
+        dated.setdefault(report.at, ([], []))[0].append(report)
+    for place, decision in enumerate(decisions):
+        dated.setdefault(decision.at, ([], []))[1].append((place, decision))
+    starts = {since for since, _ in requires}
+    for since in starts.union(since for since, _ in depends):
+        dated.setdefault(since, ([], []))
+    for at in sorted(dated):
+        if at > until:
+            break
+        reported, decided = dated[at]
+        if reported:
+            walk.take_report(reported[-1], at)
+        if reported or at in starts:
+            walk.open(at, bool(reported))
+        walk.accept(at)
+        for place, decision in decided:
+            walk.decide(place, decision, at)
+    for place, decision in enumerate(decisions):
+        if decision.at > until:
+            walk.found.outcomes[place] = NOT_OPEN
+    return walk.found

@@ -1,0 +1,181 @@
+"""What is known of an engagement, by part: each part is one record of the changelog.
+
+An event touches the parts that it concerns and no other, so that it costs the same however long the engagement has
+lived. Parts are compact arrays; a new field goes to the end and has a default, so that older state still decodes.
+"""
+
+from urllib.parse import quote
+
+import msgspec
+
+from milepost.core.events import Event, Evidence, Period
+from milepost.core.ids import GENESIS
+
+__all__ = [
+    "Account",
+    "Decision",
+    "Hold",
+    "KpiFacts",
+    "KpiValue",
+    "Occurrence",
+    "ParkedEvent",
+    "Parking",
+    "Report",
+    "account_key",
+    "clock_key",
+    "contract_key",
+    "due_key",
+    "kpi_key",
+    "occurrence_key",
+    "parking_key",
+]
+
+
+class Report(msgspec.Struct, frozen=True, array_like=True):
+    """A report in force from `at` until its successor; `completion` canonical, in percent."""
+
+    at: int
+    kind: str
+    completion: str
+    cause: str  # source/event_id
+    reported_by: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+    attributes: dict[str, str] = {}
+
+
+class Decision(msgspec.Struct, frozen=True, array_like=True):
+    """A signature, a rejection or a signature taken back; it may name a submission by number or by hash."""
+
+    at: int
+    role: str
+    approver: str
+    decision: str
+    cause: str
+    submission: int | None = None
+    submission_hash: str | None = None
+    certified: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
+class Occurrence(msgspec.Struct, array_like=True):
+    """One occurrence of a milestone: its facts, what is billed of it, and what was said about it last."""
+
+    reports: list[Report] = []
+    decisions: list[Decision] = []
+    accepted: list[tuple[int, str]] = []  # (since, percent) ascending: dependants and the sign-off read it
+    lines: int = 0  # raised so far: the revision of the last one
+    billed_minor: int = 0
+    billed_completion: str = "0"
+    billed_at: int | None = None
+    subject_minor: int = 0  # the part of billed_minor that retention was computed from
+    charge_revision: int = 0  # of the last line that was no credit: what a credit corrects
+    state: str = "PENDING"
+    flags: list[str] = []
+    requests: dict[str, str] = {}  # "submission.step" -> "KIND hash" as said last
+    request_counts: dict[str, int] = {}  # "submission.step.KIND" -> how often
+    status_digest: bytes = b""
+    dates: dict[str, int] = {}  # a date gate's day -> the tick at which it passed
+
+
+class KpiValue(msgspec.Struct, frozen=True, array_like=True):
+    """One revision of a measured value."""
+
+    at: int
+    source: str
+    value: str
+    revision: int
+    final: bool
+    cause: str
+    unit: str | None = None
+    start: Period = None
+    end: Period = None
+
+
+class KpiFacts(msgspec.Struct, array_like=True):
+    """Every value of one KPI, in the order of arrival."""
+
+    values: list[KpiValue] = []
+
+
+class Hold(msgspec.Struct, array_like=True):
+    """Money withheld by one line and not paid out yet."""
+
+    retention_event_id: str
+    occurrence: str
+    amount_minor: int
+
+
+class Account(msgspec.Struct, array_like=True):
+    """An engagement's terms in force, balances and chain; it exists from the first event on, opened or not."""
+
+    version: int = 0  # of the contract in force; 0: not opened yet
+    opened_at: int = 0
+    signed_off_at: int | None = None  # the claim; it takes effect at `signoff_at`
+    signed_off_cause: str = ""
+    signoff_at: int | None = None
+    terminated_at: int | None = None
+    suspended: bool = False
+    gross_minor: int = 0  # of all lines
+    payable_minor: int = 0  # of all lines
+    subject_minor: int = 0  # gross of the lines subject to retention, to date
+    held_minor: int = 0  # withheld to date; ignores releases
+    released_minor: int = 0
+    releases: dict[str, int] = {}  # rule id -> lines raised
+    holds: list[Hold] = []
+    signoff_digest: bytes = b""
+    sequence: int = 0
+    head: str = GENESIS
+    parked: int = 0  # events in `Parking`
+
+
+class ParkedEvent(msgspec.Struct, frozen=True, array_like=True):
+    """An event that came too early, with where it came from."""
+
+    event: Event
+    reason: str
+    topic: str
+    partition: int | None
+    offset: int | None
+    recorded_at: int
+
+
+class Parking(msgspec.Struct, array_like=True):
+    """Events of one engagement that wait, in the order of arrival."""
+
+    events: list[ParkedEvent] = []
+    bytes: int = 0
+
+
+def account_key(engagement: str) -> bytes:
+    """Where an engagement's `Account` is."""
+    return f"{engagement}/account".encode()
+
+
+def contract_key(engagement: str, version: int) -> bytes:
+    """Where a version of the contract is."""
+    return f"{engagement}/contract/{version}".encode()
+
+
+def kpi_key(engagement: str, kpi: str) -> bytes:
+    """Where a KPI's values are."""
+    return f"{engagement}/kpi/{quote(kpi, safe='')}".encode()
+
+
+def occurrence_key(engagement: str, milestone: str, occurrence: str | None) -> bytes:
+    """Where an occurrence of a milestone is; a milestone that does not repeat has the empty one."""
+    return f"{engagement}/milestone/{quote(milestone, safe='')}/{quote(occurrence or '', safe='')}".encode()
+
+
+def parking_key(engagement: str) -> bytes:
+    """Where an engagement's parked events are."""
+    return f"{engagement}/parked".encode()
+
+
+def due_key(instant: int, engagement: str, milestone: str) -> bytes:
+    """An entry of the partition's index of what is due, ordered by time: a tick costs only what is due."""
+    return f"@due/{max(instant, 0):020d}/{engagement}/{quote(milestone, safe='')}".encode()
+
+
+def clock_key() -> bytes:
+    """Where a partition's last tick is."""
+    return b"@clock"

@@ -1,0 +1,202 @@
+"""One event: to facts, to entitlement, to the difference, to outputs.
+
+`fold` is the core's one entry point. It reads and writes nothing but the batch's staged copy, has no clock and no
+chance, and gives the same outputs for the same events in the same order, wherever it runs. It keeps:
+
+- every event ends in exactly one recorded outcome: applied, waiting, refused, parked, or a dead letter;
+- only the occurrences that an event concerns are assessed again, what is depended on first;
+- conservation of money after every event (rule 6).
+"""
+
+from heapq import heappop, heappush
+from urllib.parse import unquote
+
+from milepost.core import billing, requests, settlement, statuses
+from milepost.core.calendar import END_OF_TIME
+from milepost.core.checks import check
+from milepost.core.contract import DateGate
+from milepost.core.engagement import Engagement, Received
+from milepost.core.entitlement import STALE_SUBMISSION, WAITING, Assessment, percent_text
+from milepost.core.events import ApprovalDecision, ClockTick, EngagementEvent, MilestoneEvent
+from milepost.core.facts import clock_key, contract_key, due_key
+from milepost.core.intake import APPLIED, DEAD, PARKED, REFUSED, Intake, take
+from milepost.core.invariants import conserve
+from milepost.core.outputs import DeadLetter, Output
+from milepost.core.parking import park, parked_names, retry
+from milepost.core.parts import Staged
+
+__all__ = ["Received", "fold"]
+
+_REFUSALS = {"NOT_OPEN", "SEPARATION_OF_DUTIES", "NOT_IN_ROLE", STALE_SUBMISSION}
+
+
+def fold(staged: Staged, received: Received) -> list[Output]:
+    """Fold one event into the staged state and return what it raised, in the order in which it was raised.
+
+    Raises ConservationError or LifecycleError (both AssertionError) if the result would be wrong: the host discards
+    the batch.
+    """
+    event = received.event
+    if isinstance(event, ClockTick):
+        return _tick(staged, received)
+    message = check(event)
+    if message is not None:
+        return [DeadLetter(reason="INVALID_VALUE", message=message)]
+    engagement = Engagement(staged, event.engagement_id, received)
+    if engagement.terms is None:
+        opening = isinstance(event, EngagementEvent) and event.change == "OPENED"
+        intake = _open(engagement) if opening else Intake(PARKED, "NOT_OPEN_YET")
+    else:
+        intake = take(engagement)
+    if intake.what == PARKED:
+        outputs = park(engagement, intake.reason or "")
+        if (
+            isinstance(event, ApprovalDecision)
+            and engagement.terms
+            and event.milestone_id in engagement.terms.milestones
+        ):
+            _restate(engagement, event.milestone_id)
+        return outputs
+    if intake.what == DEAD:
+        return [DeadLetter(reason=intake.reason or "", message=intake.message)]
+    opened = intake.reason == "OPENED"
+    _settle(engagement, intake)
+    outputs = engagement.outputs
+    if opened and engagement.account.parked:
+        for waiting in retry(engagement):
+            outputs.extend(fold(staged, waiting))
+    return outputs
+
+
+def _open(engagement: Engagement) -> Intake:
+    """Put the contract of an OPENED event in force."""
+    event, account = engagement.received.event, engagement.account
+    assert isinstance(event, EngagementEvent)
+    contract = event.terms
+    if contract is None:
+        return Intake(
+            DEAD, "CONTRACT_INVALID", message="contract: null found, the whole document as JSON text expected"
+        )
+    if contract.engagement != engagement.name:
+        message = f"contract.engagement: {contract.engagement!r} found, {engagement.name!r} expected (engagement_id)"
+        return Intake(DEAD, "CONTRACT_INVALID", message=message)
+    account.version, account.opened_at = contract.version, event.occurred_at
+    engagement.staged.save(contract_key(engagement.name, contract.version), contract)
+    engagement.load_terms()
+    for instant, milestone in engagement.agreed.due:
+        if instant > engagement.last_tick:
+            engagement.staged.save(due_key(instant, engagement.name, milestone), b"")
+    return Intake(APPLIED, "OPENED", concerned=tuple(engagement.agreed.ordered))
+
+
+def _tick(staged: Staged, received: Received) -> list[Output]:
+    """The partition's clock moves on; only what is due by now is assessed."""
+    at = received.event.at  # type: ignore[union-attr]
+    last = staged.load(clock_key(), int)
+    if last is not None and at <= last:
+        return []
+    staged.save(clock_key(), at)
+    due: dict[str, list[str]] = {}
+    for key in staged.keys(b"@due/", due_key(min(at, END_OF_TIME) + 1, "", "").rstrip(b"/")):
+        _, _, name, milestone = key.decode().split("/")
+        due.setdefault(name, []).append(unquote(milestone))
+        staged.delete(key)
+    outputs: list[Output] = []
+    for name, milestones in due.items():
+        engagement = Engagement(staged, name, received)
+        _settle(engagement, Intake(APPLIED, concerned=tuple(dict.fromkeys(milestones))))
+        outputs.extend(engagement.outputs)
+    return outputs
+
+
+def _settle(engagement: Engagement, intake: Intake) -> None:
+    """Assess what the event concerns, record its outcome, raise the differences."""
+    found = _assess(engagement, intake.concerned)
+    settlement.date_signoff(engagement)
+    _record(engagement, intake, found)
+    for milestone, assessment in found.items():
+        part = engagement.occurrence(milestone)
+        requests.request(engagement, milestone, part, assessment)
+        if not engagement.account.suspended:
+            billing.bill(engagement, milestone, part, assessment)
+        statuses.flag(engagement, milestone, part, assessment)
+        statuses.state(engagement, milestone, part, assessment, parked_names(engagement, milestone))
+        engagement.save_occurrence(milestone, part)
+    settlement.release(engagement)
+    statuses.signoff_status(engagement, parked_names(engagement, "@signoff"))
+    conserve(engagement.name, engagement.account)
+    engagement.save()
+
+
+def _restate(engagement: Engagement, milestone: str) -> None:
+    """Say what a milestone waits for after an event for it was parked."""
+    part = engagement.occurrence(milestone)
+    statuses.state(engagement, milestone, part, engagement.assess(milestone), parked_names(engagement, milestone))
+    engagement.save_occurrence(milestone, part)
+
+
+def _assess(engagement: Engagement, concerned: tuple[str, ...]) -> dict[str, Assessment]:
+    """Assess the milestones and, where what is accepted changed, those that depend on them; dependencies first."""
+    terms = engagement.agreed
+    queue = [(terms.place[name], name) for name in concerned]
+    queue.sort()
+    found: dict[str, Assessment] = {}
+    while queue:
+        _, name = heappop(queue)
+        if name in found:
+            continue
+        part = engagement.occurrence(name)
+        _note_dates(engagement, name)
+        assessment = found[name] = engagement.assess(name)
+        accepted = [(at, percent_text(level)) for at, level in assessment.accepted]
+        if accepted != part.accepted:
+            part.accepted = accepted
+            engagement.save_occurrence(name, part)
+            for dependant in terms.dependants.get(name, ()):
+                heappush(queue, (terms.place[dependant], dependant))
+    return found
+
+
+def _note_dates(engagement: Engagement, milestone: str) -> None:
+    """Keep at which tick a date gate passed: the line names it."""
+    definition = engagement.agreed.milestones[milestone]
+    for gate in definition.requires + definition.depends_on:
+        if isinstance(gate, DateGate):
+            part = engagement.occurrence(milestone)
+            if gate.on.isoformat() not in part.dates and engagement.gate_spans(gate):
+                part.dates[gate.on.isoformat()] = engagement.last_tick
+                engagement.save_occurrence(milestone, part)
+
+
+def _record(engagement: Engagement, intake: Intake, found: dict[str, Assessment]) -> None:
+    """One audit entry for what became of the event; ticks leave one only by what they raise."""
+    event = engagement.received.event
+    if isinstance(event, ClockTick):
+        return
+    what, reason = intake.what, intake.reason
+    if isinstance(event, ApprovalDecision) and intake.decision is not None:
+        outcome = found[event.milestone_id].outcomes.get(intake.decision, WAITING)
+        if outcome in _REFUSALS:
+            what, reason = REFUSED, outcome
+        elif outcome == WAITING:
+            what, reason = "WAITING", "SUBMISSION_WAITING"
+    elif isinstance(event, MilestoneEvent) and what == APPLIED:
+        reason = _waits(engagement, event, found[event.milestone_id])
+        what = "WAITING" if reason else APPLIED
+    elif isinstance(event, EngagementEvent) and event.change == "SIGNED_OFF" and what == APPLIED:
+        waits = engagement.account.signoff_at is None
+        what, reason = ("WAITING", "SIGNOFF_WAITING") if waits else (APPLIED, None)
+    engagement.audit(what, reason)
+
+
+def _waits(engagement: Engagement, event: MilestoneEvent, found: Assessment) -> str | None:
+    """Why a report claims nothing yet although it is in force, if the reason is the report's own."""
+    if event.kind == "WITHDRAWN":
+        return None
+    part = engagement.occurrence(event.milestone_id)
+    missing = statuses.outstanding(engagement, event.milestone_id, part, found)
+    gates = {entry.gate.partition(":")[0] for entry in missing}
+    if "evidence" in gates:
+        return "EVIDENCE_MISSING"
+    below = "completed" in gates and percent_text(found.level) != part.reports[-1].completion
+    return "PARTIAL_NOT_ALLOWED" if below else None

@@ -1,0 +1,231 @@
+"""An event becomes facts, or the reason why it does not (events.md, "What happens to an event that does not bill").
+
+An intake says what became of the event and which milestones it concerns; it raises no money.
+"""
+
+from typing import NamedTuple
+
+from milepost.core import money
+from milepost.core.engagement import Engagement
+from milepost.core.events import (
+    ApprovalDecision,
+    DisputeEvent,
+    EngagementEvent,
+    KpiEvent,
+    MilestoneEvent,
+    RegulatorDecision,
+    UsageEvent,
+)
+from milepost.core.facts import Decision, KpiValue, Report, kpi_key
+
+__all__ = ["APPLIED", "DEAD", "PARKED", "REFUSED", "WAITING", "Intake", "take"]
+
+APPLIED, WAITING, REFUSED, PARKED, DEAD = "APPLIED", "WAITING", "REFUSED", "PARKED", "DEAD_LETTER"
+
+# A known milestone of the engagement itself: nothing to report on, but it may be signed.
+PSEUDO = ("@signoff", "@amendment")
+
+
+class Intake(NamedTuple):
+    """What became of an event: APPLIED, WAITING, REFUSED, PARKED or DEAD_LETTER, why, and whom it concerns."""
+
+    what: str
+    reason: str | None = None
+    concerned: tuple[str, ...] = ()
+    message: str = ""
+    decision: int | None = None  # the place of the decision that was added: the assessment says what it counts
+
+
+def _refused(reason: str) -> Intake:
+    return Intake(REFUSED, reason)
+
+
+def _parked(reason: str) -> Intake:
+    return Intake(PARKED, reason)
+
+
+def take(engagement: Engagement) -> Intake:
+    """Make a fact of the event that is being folded. The engagement is open."""
+    event, account = engagement.received.event, engagement.account
+    if isinstance(event, EngagementEvent):
+        return _lifecycle(engagement, event)
+    if engagement.at < engagement.agreed.starts_at:
+        return _refused("OUTSIDE_WINDOW")
+    if account.terminated_at is not None and engagement.at > account.terminated_at:
+        return _refused("ENGAGEMENT_CLOSED")
+    if isinstance(event, MilestoneEvent):
+        return _report(engagement, event)
+    if isinstance(event, KpiEvent):
+        return _measurement(engagement, event)
+    if isinstance(event, ApprovalDecision):
+        return _decision(engagement, event)
+    if isinstance(event, RegulatorDecision):
+        known = event.milestone_id in engagement.agreed.milestones
+        return _refused("NOT_USED") if known else _parked("UNKNOWN_MILESTONE")
+    if isinstance(event, UsageEvent):
+        if event.milestone_id is None:
+            return _parked("UNKNOWN_METER")
+        known = event.milestone_id in engagement.agreed.milestones
+        return Intake(APPLIED) if known else _parked("UNKNOWN_MILESTONE")
+    assert isinstance(event, DisputeEvent)
+    return _parked("UNKNOWN_LINE")
+
+
+def _lifecycle(engagement: Engagement, event: EngagementEvent) -> Intake:
+    account, everything = engagement.account, tuple(engagement.agreed.ordered)
+    if event.change == "OPENED":
+        same = event.terms is not None and event.terms == engagement.agreed.contract
+        return _refused("DUPLICATE" if same else "ALREADY_OPEN")
+    if event.change == "AMENDED":
+        if event.terms is not None and event.terms.version <= account.version:
+            return _refused("DUPLICATE")
+        return Intake(DEAD, "AMENDMENT_INVALID", message="not supported yet: amendment")
+    if event.change == "SIGNED_OFF":
+        if account.signed_off_at is not None:
+            return _refused("DUPLICATE")
+        account.signed_off_at, account.signed_off_cause = event.occurred_at, engagement.cause
+        return Intake(APPLIED)
+    if event.change == "TERMINATED":
+        if account.terminated_at is not None:
+            return _refused("DUPLICATE")
+        account.terminated_at = event.occurred_at
+        return Intake(APPLIED, concerned=everything)
+    suspended = event.change == "SUSPENDED"
+    if account.suspended == suspended:
+        return _refused("DUPLICATE")
+    account.suspended = suspended
+    return Intake(APPLIED, concerned=everything)
+
+
+def _report(engagement: Engagement, event: MilestoneEvent) -> Intake:
+    milestone = event.milestone_id
+    if milestone not in engagement.agreed.milestones:
+        return _parked("UNKNOWN_MILESTONE")
+    if event.occurrence_id is not None:
+        message = (
+            f"occurrence_id: {event.occurrence_id!r} found, but milestone {milestone!r} does not repeat; leave it out"
+        )
+        return Intake(DEAD, "INVALID_VALUE", message=message)
+    part = engagement.occurrence(milestone)
+    withdrawn = event.kind == "WITHDRAWN"
+    report = Report(
+        at=event.occurred_at,
+        kind=event.kind,
+        completion="0" if withdrawn else money.canonical(event.completion),
+        cause=engagement.cause,
+        reported_by=event.reported_by,
+        evidence=() if withdrawn else event.evidence,
+        attributes=event.attributes,
+    )
+    if any(_says_the_same(report, known) for known in part.reports if known.at == report.at):
+        return _refused("DUPLICATE")
+    last = part.reports[-1] if part.reports else None
+    if last is not None:
+        if report.at < last.at:
+            return _refused("SUPERSEDED")
+        if event.kind == "REPORTED" and money.percent(report.completion) < money.percent(last.completion):
+            return _refused("LOWER_COMPLETION")
+    part.reports.append(report)
+    engagement.save_occurrence(milestone, part)
+    return Intake(APPLIED, concerned=(milestone,))
+
+
+def _says_the_same(report: Report, known: Report) -> bool:
+    return (report.kind, report.completion, report.reported_by, report.evidence, report.attributes) == (
+        known.kind,
+        known.completion,
+        known.reported_by,
+        known.evidence,
+        known.attributes,
+    )
+
+
+def _measurement(engagement: Engagement, event: KpiEvent) -> Intake:
+    concerned = tuple(engagement.agreed.measured.get(event.kpi_id, ()))
+    facts = engagement.kpi(event.kpi_id)
+    value = KpiValue(
+        at=event.observed_at,
+        source=event.source,
+        value=event.value,
+        revision=event.revision,
+        final=event.status == "FINAL",
+        cause=engagement.cause,
+        unit=event.unit,
+        start=event.period_start,
+        end=event.period_end,
+    )
+    reading = value.start is None and value.end is None
+    rivals = [
+        v
+        for v in facts.values
+        if v.source == value.source
+        and v.start == value.start
+        and v.end == value.end
+        and (v.at == value.at or not reading)
+    ]
+    for known in rivals:
+        if (known.revision, known.final) == (value.revision, value.final):
+            same = money.canonical(known.value) == money.canonical(value.value) and known.unit == value.unit
+            return _refused("DUPLICATE" if same else "CONFLICTING_VALUES")
+    facts.values.append(value)
+    engagement.staged.save(kpi_key(engagement.name, event.kpi_id), facts)
+    if not concerned:
+        return _refused("NOT_USED")
+    rank = (value.revision, value.final)
+    if any((known.revision, known.final) > rank and known.at <= value.at for known in rivals):
+        return Intake(REFUSED, "SUPERSEDED", concerned)
+    return Intake(APPLIED, concerned=concerned)
+
+
+def _decision(engagement: Engagement, event: ApprovalDecision) -> Intake:
+    terms, milestone = engagement.agreed, event.milestone_id
+    if milestone in PSEUDO:
+        return _refused("NOT_OPEN")
+    if milestone not in terms.milestones:
+        return _parked("UNKNOWN_MILESTONE")
+    if event.occurrence_id is not None:
+        message = (
+            f"occurrence_id: {event.occurrence_id!r} found, but milestone {milestone!r} does not repeat; leave it out"
+        )
+        return Intake(DEAD, "INVALID_VALUE", message=message)
+    if all(step.role != event.role for step in terms.policies[milestone].steps):
+        return _refused("NOT_OPEN")
+    if not terms.holds_role(event.approver, event.role, event.decided_at):
+        return _parked("NOT_IN_ROLE")
+    part = engagement.occurrence(milestone)
+    decision = Decision(
+        at=event.decided_at,
+        role=event.role,
+        approver=event.approver,
+        decision=event.decision,
+        cause=engagement.cause,
+        submission=event.submission,
+        submission_hash=event.submission_hash,
+        certified=None if event.certified_completion is None else money.canonical(event.certified_completion),
+        evidence=event.evidence,
+    )
+    if any(_decides_the_same(decision, known) for known in part.decisions if known.at == decision.at):
+        return _refused("DUPLICATE")
+    part.decisions.append(decision)
+    engagement.save_occurrence(milestone, part)
+    return Intake(APPLIED, concerned=(milestone,), decision=len(part.decisions) - 1)
+
+
+def _decides_the_same(decision: Decision, known: Decision) -> bool:
+    return (
+        decision.role,
+        decision.approver,
+        decision.decision,
+        decision.submission,
+        decision.submission_hash,
+        decision.certified,
+        decision.evidence,
+    ) == (
+        known.role,
+        known.approver,
+        known.decision,
+        known.submission,
+        known.submission_hash,
+        known.certified,
+        known.evidence,
+    )

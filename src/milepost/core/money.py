@@ -1,0 +1,72 @@
+"""Money as integers of minor units, percentages as exact ratios, one rounding rule an engagement (rules 1 to 4).
+
+No float, and no decimal context: a ratio of integers is rounded once, at the end.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from functools import lru_cache
+
+__all__ = ["allocate", "canonical", "format_minor", "parse_minor", "percent", "percentage_of", "round_ratio"]
+
+HALF_EVEN = "half_even"
+
+
+def round_ratio(numerator: int, denominator: int, rounding: str) -> int:
+    """Numerator / denominator to the nearest integer; a half goes away from zero, or to the even neighbour."""
+    if denominator < 0:
+        numerator, denominator = -numerator, -denominator
+    quotient, rest = divmod(abs(numerator), denominator)
+    double = 2 * rest
+    if double > denominator or (double == denominator and (rounding != HALF_EVEN or quotient & 1)):
+        quotient += 1
+    return quotient if numerator >= 0 else -quotient
+
+
+@lru_cache(maxsize=4096)
+def percent(text: str) -> Fraction:
+    """A decimal string as an exact fraction; "33.33" is 3333/100. Raises ValueError for what is no finite decimal."""
+    try:
+        return Fraction(Decimal(text))
+    except (InvalidOperation, ValueError, OverflowError) as error:
+        raise ValueError(f"{text!r} is not a decimal") from error
+
+
+def percentage_of(amount: int, share: Fraction, rounding: str) -> int:
+    """`share` percent of `amount` minor units, rounded once."""
+    return round_ratio(amount * share.numerator, 100 * share.denominator, rounding)
+
+
+def allocate(value: int, shares: Sequence[Fraction], rounding: str) -> list[int]:
+    """Percentages of `value` that add up to round(sum of shares x value): largest remainder, ties to the earliest."""
+    total = percentage_of(value, sum(shares, Fraction(0)), rounding)
+    exact = [value * share / 100 for share in shares]
+    parts = [part.numerator // part.denominator for part in exact]
+    order = sorted(range(len(shares)), key=lambda i: (parts[i] - exact[i], i))
+    for i in order[: total - sum(parts)]:
+        parts[i] += 1
+    return parts
+
+
+@lru_cache(maxsize=4096)
+def canonical(text: str) -> str:
+    """A decimal without an exponent or trailing zeros after the point: "50.00" is "50", "1e3" is "1000"."""
+    plain = format(Decimal(text), "f")
+    if "." in plain:
+        plain = plain.rstrip("0").rstrip(".")
+    return "0" if plain in ("-0", "") else plain
+
+
+def parse_minor(text: str, exponent: int) -> int:
+    """ "50000.00" with exponent 2 is 5000000. Raises ValueError for what is no decimal or finer than the exponent."""
+    scaled = percent(text) * int(10**exponent)
+    if scaled.denominator != 1:
+        raise ValueError(f"{text!r} is finer than the currency's minor unit ({exponent} decimals)")
+    return scaled.numerator
+
+
+def format_minor(minor: int, exponent: int) -> str:
+    """-750 with exponent 2 is "-7.50"; exact, without grouping."""
+    sign, digits = ("-" if minor < 0 else ""), str(abs(minor)).rjust(exponent + 1, "0")
+    return f"{sign}{digits[:-exponent]}.{digits[-exponent:]}" if exponent else f"{sign}{digits}"

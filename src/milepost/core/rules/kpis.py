@@ -1,0 +1,108 @@
+"""Which value of a KPI is in force, when (rule 8), and when a KPI gate holds."""
+
+from datetime import date, timedelta
+from fractions import Fraction
+from typing import NamedTuple
+
+from milepost.core import money
+from milepost.core.calendar import END_OF_TIME, local_date, start_of_day
+from milepost.core.contract import KpiGate
+from milepost.core.facts import KpiValue
+from milepost.core.rules.spans import Span
+
+__all__ = ["InForce", "in_force", "placed", "satisfies", "spans"]
+
+_DAY = timedelta(days=1)
+
+
+class InForce(NamedTuple):
+    """From `since` on this value is in force; None: sources disagree, so none is."""
+
+    since: int
+    value: KpiValue | None
+
+
+def placed(value: KpiValue, zone: str) -> tuple[int, int]:
+    """Where a value stands on the time line: its period as (end, start) instants; a reading is its own instant."""
+    if value.start is None and value.end is None:
+        return (value.at, value.at)
+    start, end = value.start, value.end
+    since = start_of_day(start, zone) if isinstance(start, date) else (start if start is not None else -END_OF_TIME)
+    # a period of days includes its last one
+    until = start_of_day(end + _DAY, zone) if isinstance(end, date) else (end if end is not None else END_OF_TIME)
+    return (until, since)
+
+
+def _admitted(gate: KpiGate, value: KpiValue, zone: str) -> bool:
+    if gate.sources and value.source not in gate.sources:
+        return False
+    if gate.status != "any" and value.final != (gate.status == "final"):
+        return False
+    if gate.unit is not None and value.unit != gate.unit:
+        return False
+    if gate.period_from is None and gate.period_to is None:
+        return True
+    start, end = value.start, value.end
+    first = start if isinstance(start, date) else local_date(value.at if start is None else start, zone)
+    # an instant that ends a period belongs to it no longer
+    last = end if isinstance(end, date) else local_date(value.at if end is None else max(end - 1, 0), zone)
+    return (gate.period_from is None or gate.period_from <= first) and (
+        gate.period_to is None or last <= gate.period_to
+    )
+
+
+def in_force(gate: KpiGate, values: list[KpiValue], zone: str, until: int) -> list[InForce]:
+    """The values in force one after another, of those that the gate admits and that were observed by `until`."""
+    admitted = sorted((v for v in values if v.at <= until and _admitted(gate, v, zone)), key=lambda v: v.at)
+    best: dict[tuple[int, int], dict[str, KpiValue]] = {}  # place -> source -> the revision in force
+    first_seen: dict[tuple[int, int], dict[str, int]] = {}
+    found: list[InForce] = []
+    top: tuple[int, int] | None = None
+    for value in admitted:
+        place = placed(value, zone)
+        by_source = best.setdefault(place, {})
+        known = by_source.get(value.source)
+        if known is None or (known.revision, known.final) < (value.revision, value.final):
+            by_source[value.source] = value
+        first_seen.setdefault(place, {}).setdefault(value.source, value.at)
+        if top is not None and place < top:
+            continue
+        top = place
+        named = _agreed(by_source, first_seen[place])
+        if found and found[-1].since == value.at:
+            found.pop()
+        if not found or found[-1].value is not named or named is None:
+            found.append(InForce(value.at, named))
+    return found
+
+
+def _agreed(by_source: dict[str, KpiValue], first_seen: dict[str, int]) -> KpiValue | None:
+    """The one value of all sources, named after the source that was observed first; None if they differ."""
+    if len({money.canonical(v.value) for v in by_source.values()}) > 1:
+        return None
+    return min(by_source.values(), key=lambda v: (first_seen[v.source], v.source))
+
+
+def satisfies(gate: KpiGate, value: KpiValue) -> bool:
+    """Compared exactly, never rounded."""
+    number: Fraction = money.percent(value.value)
+    return (
+        (gate.at_least is None or number >= money.percent(gate.at_least))
+        and (gate.above is None or number > money.percent(gate.above))
+        and (gate.at_most is None or number <= money.percent(gate.at_most))
+        and (gate.below is None or number < money.percent(gate.below))
+    )
+
+
+def spans(gate: KpiGate, forces: list[InForce]) -> tuple[Span, ...]:
+    """When the gate holds."""
+    found: list[Span] = []
+    for i, (since, value) in enumerate(forces):
+        if value is None or not satisfies(gate, value):
+            continue
+        until = forces[i + 1].since if i + 1 < len(forces) else END_OF_TIME
+        if found and found[-1][1] == since:
+            found[-1] = (found[-1][0], until)
+        else:
+            found.append((since, until))
+    return tuple(found)

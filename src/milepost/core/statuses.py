@@ -1,0 +1,177 @@
+"""Where a milestone stands and what it still misses, said whenever it changes."""
+
+from hashlib import blake2b
+
+import msgspec
+
+from milepost.core import lifecycle, money
+from milepost.core.billing import entitled
+from milepost.core.contract import Completed, DateGate, EvidenceGate, Gate, KpiGate, Milestone
+from milepost.core.engagement import Engagement
+from milepost.core.entitlement import WAITING, Assessment, carries, percent_text, reached
+from milepost.core.facts import Occurrence, Report
+from milepost.core.invariants import LifecycleError
+from milepost.core.outputs import MilestoneStatus, Missing
+from milepost.core.rules import kpis, spans
+from milepost.core.settlement import signoff_missing
+
+__all__ = ["flag", "outstanding", "signoff_status", "state"]
+
+_encode = msgspec.msgpack.Encoder().encode
+_LATEST = (1 << 62) - 1  # "now": after every fact
+
+
+def flag(engagement: Engagement, milestone: str, part: Occurrence, found: Assessment) -> None:
+    """Note in the audit trail that a gate of what is accepted holds no longer; the money stands (rule 11)."""
+    flags: list[str] = []
+    if found.level > 0:
+        definition = engagement.agreed.milestones[milestone]
+        flags = [
+            "GATE_RESTATED" if isinstance(gate, KpiGate) else "DEPENDENCY_REVERSED"
+            for gate in definition.requires + definition.depends_on
+            if not spans.holds(engagement.gate_spans(gate), min(_LATEST, engagement.until))
+        ]
+    for reason in sorted(set(flags) - set(part.flags)):
+        engagement.audit("FLAGGED", reason)
+    part.flags = sorted(set(flags))
+
+
+def state(engagement: Engagement, milestone: str, part: Occurrence, found: Assessment, parked: list[str]) -> None:
+    """State where the occurrence stands, if that changed."""
+    terms, account = engagement.agreed, engagement.account
+    fee, worth = terms.fees[milestone], entitled(engagement, milestone, found)
+    held_back = worth != part.billed_minor or fee == 0
+    now = lifecycle.derive(found, part.billed_minor != 0, held_back, account.terminated_at is not None)
+    if now != part.state and (part.state, now) not in lifecycle.TRANSITIONS:
+        raise LifecycleError(f"{engagement.name}: milestone {milestone} cannot go from {part.state} to {now}")
+    part.state = now
+    last = found.submissions[-1] if found.submissions else None
+    early = [part.decisions[place].cause for place, outcome in found.outcomes.items() if outcome == WAITING]
+    status = MilestoneStatus(
+        engagement_id=engagement.name,
+        milestone_id=milestone,
+        occurrence_id=None,
+        state=now,
+        completion=part.reports[-1].completion if part.reports else "0",
+        billed_completion=part.billed_completion if part.billed_minor or fee == 0 else "0",
+        missing=() if now == "CANCELLED" else outstanding(engagement, milestone, part, found),
+        parked=tuple(early + parked),
+        at_stake_minor=0 if now == "CANCELLED" else fee - part.billed_minor,
+        currency=terms.contract.currency,
+        currency_exponent=terms.contract.currency_exponent,
+        submission=last.number if last else 0,
+        planned_on=terms.milestones[milestone].planned_on,
+        reported_at=part.reports[-1].at if part.reports else None,
+        submitted_at=last.opened_at if last else None,
+        accepted_at=found.accepted_at if found.level > 0 else None,
+        billed_at=part.billed_at if part.billed_minor else None,
+        disputed_minor=0,
+    )
+    part.status_digest = _say(engagement, status, part.status_digest)
+
+
+def signoff_status(engagement: Engagement, parked: list[str]) -> None:
+    """State what the final sign-off waits for, once somebody signed off (or signed too early)."""
+    account, contract = engagement.account, engagement.agreed.contract
+    if account.signed_off_at is None and not parked:
+        return
+    waiting = signoff_missing(engagement) if account.signed_off_at is not None else ()
+    effective = account.signoff_at is not None
+    status = MilestoneStatus(
+        engagement_id=engagement.name,
+        milestone_id="@signoff",
+        occurrence_id=None,
+        state="ACCEPTED" if effective else ("APPROVED" if account.signed_off_at is not None else "PENDING"),
+        completion="0" if account.signed_off_at is None else "100",
+        billed_completion="0",
+        missing=waiting,
+        parked=tuple(parked),
+        at_stake_minor=account.held_minor - account.released_minor,
+        currency=contract.currency,
+        currency_exponent=contract.currency_exponent,
+        submission=0 if account.signed_off_at is None else 1,
+        planned_on=None,
+        reported_at=account.signed_off_at,
+        submitted_at=account.signed_off_at,
+        accepted_at=account.signoff_at,
+        billed_at=None,
+        disputed_minor=0,
+    )
+    account.signoff_digest = _say(engagement, status, account.signoff_digest)
+
+
+def _say(engagement: Engagement, status: MilestoneStatus, before: bytes) -> bytes:
+    digest = blake2b(_encode(status), digest_size=8).digest()
+    if digest != before:
+        engagement.outputs.append(status)
+    return digest
+
+
+def outstanding(engagement: Engagement, milestone: str, part: Occurrence, found: Assessment) -> tuple[Missing, ...]:
+    """What keeps the occurrence from billing (further): gates, signatures, dependencies, a suspension."""
+    definition = engagement.agreed.milestones[milestone]
+    missing: list[Missing] = []
+    if found.level < 100:
+        report = part.reports[-1] if part.reports else None
+        current = found.current
+        for gate in definition.requires:
+            missing.extend(_missing(engagement, definition, gate, report, found))
+        if current is not None:
+            policy = engagement.agreed.policies[milestone]
+            for step in current.ballot.open_steps():
+                detail = f"{policy.steps[step].role} has not signed submission {current.number}"
+                missing.append(
+                    Missing(gate=f"approval:{policy.steps[step].role}", detail=detail, since=current.opened_at)
+                )
+        elif found.submissions and found.submissions[-1].end == "REJECTED":
+            last = found.submissions[-1]
+            detail = f"submission {last.number} was rejected; the next report opens the next one"
+            missing.append(Missing(gate="approval", detail=detail, since=last.ended_at))
+        for gate in definition.depends_on:
+            missing.extend(_missing(engagement, definition, gate, report, found))
+    if engagement.account.suspended and entitled(engagement, milestone, found) != part.billed_minor:
+        missing.append(Missing(gate="suspended", detail="the engagement is suspended", since=None))
+    return tuple(missing)
+
+
+def _missing(
+    engagement: Engagement, definition: Milestone, gate: Gate, report: Report | None, found: Assessment
+) -> list[Missing]:
+    if isinstance(gate, Completed):
+        completion = money.percent(report.completion) if report else money.percent("0")
+        if reached(definition, completion) > found.level:
+            return []
+        above = (f"{tier} %" for tier in definition.tiers if money.percent(tier) > found.level)
+        needed = "more" if definition.partial_any else next(above, "100 %")
+        detail = f"reported {percent_text(completion)} %, the next that can bill is {needed}"
+        return [Missing(gate="completed", detail=detail, since=report.at if report else None)]
+    if isinstance(gate, EvidenceGate):
+        if carries(report, gate):
+            return []
+        names = sorted(set(gate.names) - {e.name for e in report.evidence} if report else gate.names)
+        detail = f"the report in force carries no {', '.join(names)}"
+        return [Missing(gate=f"evidence:{','.join(names)}", detail=detail, since=report.at if report else None)]
+    held = engagement.gate_spans(gate)
+    if spans.holds(held, min(_LATEST, engagement.until)):
+        return []
+    since = spans.ended(held)
+    if isinstance(gate, KpiGate):
+        return [Missing(gate=f"kpi:{gate.id}", detail=_kpi_detail(engagement, gate), since=since)]
+    if isinstance(gate, DateGate):
+        return [Missing(gate=f"date:{gate.on}", detail=f"{gate.on} has not come, or no tick since", since=since)]
+    accepted = engagement.occurrence(gate.milestone).accepted
+    detail = f"{gate.milestone} is accepted to {accepted[-1][1] if accepted else '0'} %, {gate.at_least} % is needed"
+    return [Missing(gate=f"milestone:{gate.milestone}", detail=detail, since=since)]
+
+
+def _kpi_detail(engagement: Engagement, gate: KpiGate) -> str:
+    forces = kpis.in_force(gate, engagement.kpi(gate.id).values, engagement.agreed.zone, engagement.until)
+    words = {"at_least": "at least", "above": "above", "at_most": "at most", "below": "below"}
+    bounds = [f"{word} {getattr(gate, name)}" for name, word in words.items() if getattr(gate, name) is not None]
+    needed = " and ".join(bounds) or "a value"
+    if not forces:
+        return f"no admitted value of {gate.id} yet, {needed} is needed"
+    value = forces[-1].value
+    if value is None:
+        return f"sources disagree on {gate.id}, {needed} is needed"
+    return f"{gate.id} is {value.value}, {needed} is needed"

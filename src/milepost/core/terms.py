@@ -1,0 +1,122 @@
+"""A contract's version, compiled once for the fold: fees as amounts, who depends on whom, what is due when."""
+
+from fractions import Fraction
+from functools import cached_property, lru_cache
+
+import msgspec
+
+from milepost.core import money
+from milepost.core.calendar import local_date, start_of_day
+from milepost.core.contract import Contract, DateGate, Gate, KpiGate, Milestone, MilestoneGate, PercentOfValue, Policy
+
+__all__ = ["NO_POLICY", "Terms", "compiled"]
+
+NO_POLICY = Policy(steps=())  # `approval: none`: a submission that is settled as it opens
+
+
+class Terms:
+    """One version of an engagement's contract with what the fold looks up."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        self.zone = contract.timezone
+        self.rounding = contract.rounding
+        self.starts_at = start_of_day(contract.effective_from, contract.timezone)
+        self.milestones = {milestone.id: milestone for milestone in contract.milestones}
+        self.fees = _fees(contract)
+        self.policies = {m.id: contract.policies[m.approval] if m.approval else NO_POLICY for m in contract.milestones}
+        self.ordered = _ordered(contract.milestones)
+        self.place = {milestone: place for place, milestone in enumerate(self.ordered)}
+        self.dependants: dict[str, list[str]] = {}
+        self.measured: dict[str, list[str]] = {}
+        self.due: list[tuple[int, str]] = []
+        for name in self.ordered:
+            for gate in gates(self.milestones[name]):
+                if isinstance(gate, MilestoneGate):
+                    _append(self.dependants, gate.milestone, name)
+                elif isinstance(gate, KpiGate):
+                    _append(self.measured, gate.id, name)
+                elif isinstance(gate, DateGate):
+                    self.due.append((start_of_day(gate.on, self.zone), name))
+        self.due.sort()
+
+    @cached_property
+    def awaited(self) -> tuple[str, ...]:
+        """The milestones that the sign-off waits for (rule 23)."""
+        return tuple(m.id for m in self.contract.milestones if not m.optional)
+
+    @cached_property
+    def cap_minor(self) -> int | None:
+        """The most that is withheld, or None."""
+        retention = self.contract.retention
+        if retention is None or retention.cap is None:
+            return None
+        if retention.cap.amount_minor is not None:
+            return retention.cap.amount_minor
+        value, share = self.contract.value_minor or 0, money.percent(retention.cap.percent_of_value or "0")
+        return money.percentage_of(value, share, self.rounding)
+
+    @cached_property
+    def rate(self) -> Fraction:
+        """The percentage that is withheld."""
+        return money.percent(self.contract.retention.rate) if self.contract.retention else Fraction(0)
+
+    def subject(self, milestone: Milestone) -> bool:
+        """Whether retention is withheld from the milestone's lines."""
+        retention = self.contract.retention
+        return retention is not None and milestone.retained and "milestones" not in retention.exempt
+
+    def holds_role(self, person: str, role: str, at: int) -> bool:
+        """Whether the person holds the role at that instant; `from` and `until` are local days, both included."""
+        day = None
+        for holder in self.contract.people.get(role, ()):
+            if holder.id == person:
+                if holder.since is None and holder.until is None:
+                    return True
+                day = day or local_date(at, self.zone)
+                if (holder.since is None or holder.since <= day) and (holder.until is None or day <= holder.until):
+                    return True
+        return False
+
+
+def gates(milestone: Milestone) -> tuple[Gate, ...]:
+    """Every gate of the milestone: `requires`, then `depends_on`."""
+    return milestone.requires + milestone.depends_on
+
+
+def _append(lists: dict[str, list[str]], key: str, name: str) -> None:
+    names = lists.setdefault(key, [])
+    if name not in names:
+        names.append(name)
+
+
+def _fees(contract: Contract) -> dict[str, int]:
+    shared = [m for m in contract.milestones if isinstance(m.fee, PercentOfValue)]
+    shares = [money.percent(m.fee.percent) for m in shared if isinstance(m.fee, PercentOfValue)]
+    amounts = money.allocate(contract.value_minor or 0, shares, contract.rounding)
+    fees = {m.id: m.fee.amount_minor for m in contract.milestones if not isinstance(m.fee, PercentOfValue)}
+    fees.update({m.id: amount for m, amount in zip(shared, amounts, strict=True)})
+    return fees
+
+
+def _ordered(milestones: tuple[Milestone, ...]) -> list[str]:
+    """The contract's order, but what is depended on first; lint has refused cycles."""
+    needs = {m.id: [g.milestone for g in gates(m) if isinstance(g, MilestoneGate)] for m in milestones}
+    ordered: list[str] = []
+    placed: set[str] = set()
+    waiting = [m.id for m in milestones]
+    while waiting:
+        ready = next(name for name in waiting if placed.issuperset(needs[name]))
+        waiting.remove(ready)
+        placed.add(ready)
+        ordered.append(ready)
+    return ordered
+
+
+_contract_decoder = msgspec.msgpack.Decoder(Contract)
+
+
+@lru_cache(maxsize=4096)
+def compiled(encoded: bytes) -> Terms:
+    """The terms of an encoded contract; the same bytes compile once."""
+    return Terms(_contract_decoder.decode(encoded))
