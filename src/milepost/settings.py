@@ -184,7 +184,12 @@ def _masked(secret: str) -> str:
 
 def unknown_variables(environment: Mapping[str, str] | None = None) -> dict[str, str | None]:
     """`MILEPOST_*` variables that no setting reads, each with the nearest one that exists (None: nothing near)."""
-    known = [*(PREFIX + name.upper() for name in Settings.model_fields), *_OWN_VARIABLES]
-    found = os.environ if environment is None else environment
-    unknown = sorted(name for name in found if name.upper().startswith(PREFIX) and name.upper() not in known)
-    return {name: next(iter(get_close_matches(name.upper(), known, n=1)), None) for name in unknown}
+    # Compared without the prefix, which would make any two of them look alike.
+    known = [name.upper() for name in Settings.model_fields] + [name.removeprefix(PREFIX) for name in _OWN_VARIABLES]
+    unknown: dict[str, str | None] = {}
+    for variable in sorted(os.environ if environment is None else environment):
+        name = variable.upper().removeprefix(PREFIX)
+        if variable.upper().startswith(PREFIX) and name not in known:
+            near = get_close_matches(name, known, n=1)
+            unknown[variable] = PREFIX + near[0] if near else None
+    return unknown

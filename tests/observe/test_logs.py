@@ -1,0 +1,90 @@
+"""Logs: one entry a line, ours and the libraries' alike."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from milepost.observe import logs
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    """Logging is the whole process's; give it back as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    levels = {name: logging.getLogger(name).level for name in ("aiokafka", "alembic")}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
+    structlog.reset_defaults()
+
+
+def entries(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_an_entry_is_one_json_object() -> None:
+    stream = io.StringIO()
+    logs.configure("info", "auto", stream)
+    logs.logger("milepost.join", partition=3).info("batch committed", offset=17)
+    (entry,) = entries(stream)
+    assert str(entry.pop("timestamp")).endswith("Z")
+    assert entry == {
+        "event": "batch committed",
+        "level": "info",
+        "logger": "milepost.join",
+        "partition": 3,
+        "offset": 17,
+    }
+
+
+def test_a_library_speaks_in_the_same_form() -> None:
+    stream = io.StringIO()
+    logs.configure("info", "json", stream)
+    logging.getLogger("aiokafka.consumer").info("said twice a second")
+    logging.getLogger("aiokafka.consumer").warning("group %s lost its coordinator", "g")
+    (entry,) = entries(stream)
+    assert (entry["event"], entry["level"]) == ("group g lost its coordinator", "warning")
+
+
+def test_the_level_is_a_threshold() -> None:
+    stream = io.StringIO()
+    logs.configure("warning", "json", stream)
+    log = logs.logger("milepost")
+    log.info("not seen")
+    log.warning("seen")
+    assert [entry["event"] for entry in entries(stream)] == ["seen"]
+
+
+def test_an_exception_stays_one_line() -> None:
+    stream = io.StringIO()
+    logs.configure("info", "json", stream)
+    try:
+        raise ValueError("no such engagement")
+    except ValueError:
+        logs.logger("milepost").exception("fold failed", engagement_id="e1")
+    (entry,) = entries(stream)
+    assert "ValueError: no such engagement" in str(entry["exception"])
+    assert entry["engagement_id"] == "e1"
+
+
+def test_the_console_form_is_for_people() -> None:
+    stream = io.StringIO()
+    logs.configure("debug", "console", stream)
+    logs.logger("milepost").debug("restoring", partition=1)
+    assert "restoring" in stream.getvalue()
+    assert "partition=1" in stream.getvalue()
+
+
+def test_configuring_again_replaces_the_form() -> None:
+    first, second = io.StringIO(), io.StringIO()
+    logs.configure("info", "json", first)
+    logs.configure("info", "json", second)
+    logs.logger("milepost").info("once")
+    assert (first.getvalue(), len(entries(second))) == ("", 1)
