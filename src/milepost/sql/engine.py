@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-__all__ = ["DatabaseError", "UnavailableError", "connect", "described", "reading", "writing"]
+__all__ = ["DatabaseError", "Engine", "UnavailableError", "connect", "described", "reading", "writing"]
 
 # How long a statement waits for another writer's lock. Longer than _FROZEN_MS, so that whoever takes over a frozen
 # sink's partition outlives the frozen sink's transaction instead of failing first.

@@ -18,6 +18,7 @@ from sqlalchemy import JSON, BigInteger, Column, Date, Index, Integer, MetaData,
 from sqlalchemy.dialects.postgresql import JSONB
 
 __all__ = [
+    "Table",
     "approval_requests",
     "audit_entries",
     "dead_letters",

@@ -1,0 +1,1 @@
+"""The ledger: what the join stated, as rows that people and programs can ask, each exactly once."""
