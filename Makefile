@@ -5,6 +5,8 @@ PYTHON ?= $(firstword $(shell command -v python3.11) $(shell command -v python3)
 ARGS ?=
 UV = 0.13.9
 bin = .venv/bin
+# Fetched before the tests, because a download that takes minutes would look like a test that hangs.
+jars = ops/kafka/kafka.sh libs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -37,12 +39,15 @@ test: .venv/installed ## Run every test; says what it left out (CI=true: install
 ifeq ($(CI),true)
 	ops/debian.sh install
 endif
+	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(jars); fi
 	$(bin)/pytest $(ARGS)
 
 test-kafka: .venv/installed ## Run the tests that need a real Kafka
+	@$(jars)
 	$(bin)/pytest -m kafka $(ARGS)
 
 chaos: .venv/installed ## Run the tests that kill and freeze workers
+	@$(jars)
 	$(bin)/pytest -m chaos $(ARGS)
 
 check: .venv/installed ## Lint, check formats, types and the layers' contracts
