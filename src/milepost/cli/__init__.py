@@ -2,7 +2,7 @@
 
 import typer
 
-from milepost.cli import config
+from milepost.cli import broker, config
 
 __all__ = ["app", "main"]
 
@@ -14,6 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(config.app, name="config")
+app.command("broker")(broker.broker)
 
 
 def main() -> None:

@@ -1,16 +1,20 @@
 """A broker inside this process, for development and the demo: librdkafka's mock cluster, from a client's wheel.
 
 It speaks enough of the protocol for producers, transactions and consumer groups of any client on this machine. What it
-does not do decides what it is good for: everything is in memory, it knows no CreateTopics (a topic appears, with
-`PARTITIONS` partitions, when somebody asks for its metadata), and readers see aborted records whatever their isolation
-level. Exactly once is promised on real Kafka only.
+does not do decides what it is good for: everything is in memory; it knows no CreateTopics (a topic appears, with
+`PARTITIONS` partitions, when somebody asks for its metadata); readers see aborted records whatever their isolation
+level; it forgets the offsets that a transaction carries, and fences nobody. Its transaction markers carry no CRC, so
+aiokafka's consumers need `check_crcs=False` here (`embedded_at` says where that is), and a fetch brings one batch of a
+partition. A member of a group whose SyncGroup comes after the leader's is told INVALID_REQUEST and must join again:
+workers of one group belong into processes of their own. Exactly once is promised on real Kafka only.
 """
 
 from types import TracebackType
 
 from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 
-__all__ = ["PARTITIONS", "EmbeddedBroker", "EmbeddedBrokerError", "is_embedded"]
+__all__ = ["PARTITIONS", "EmbeddedBroker", "EmbeddedBrokerError", "embedded_at", "is_embedded"]
 
 # librdkafka's default for a topic that it creates by itself; Python has no way to say otherwise.
 PARTITIONS = 4
@@ -18,6 +22,8 @@ PARTITIONS = 4
 START_S = 10.0
 # "Mock cluster enabled" and every lost connection are notices and warnings; errors are worth a line.
 SYSLOG_ERROR = 3
+# An exception says it already.
+SYSLOG_CRITICAL = 2
 # What librdkafka's mock cluster calls itself (rdkafka_mock.c); a real cluster's id is 22 characters of base64.
 CLUSTER_ID_PREFIX = "mockCluster"
 
@@ -25,6 +31,18 @@ CLUSTER_ID_PREFIX = "mockCluster"
 def is_embedded(cluster_id: str | None) -> bool:
     """Whether a cluster with this id (as its metadata give it) is the embedded broker."""
     return cluster_id is not None and cluster_id.startswith(CLUSTER_ID_PREFIX)
+
+
+def embedded_at(bootstrap_servers: str, timeout_s: float = START_S) -> bool:
+    """Whether the embedded broker answers at `bootstrap_servers`; blocks for milliseconds, or until the time is over.
+
+    Raises `EmbeddedBrokerError` when no broker answers in time.
+    """
+    try:
+        client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": SYSLOG_CRITICAL})
+        return is_embedded(client.list_topics(timeout=timeout_s).cluster_id)
+    except KafkaException as error:
+        raise EmbeddedBrokerError(f"no broker answers at {bootstrap_servers}: {error}") from error
 
 
 class EmbeddedBrokerError(Exception):
