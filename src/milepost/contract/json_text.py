@@ -4,12 +4,14 @@ import json
 import re
 from typing import Any
 
+import msgspec
+
 from milepost.contract.tree import MAX_DEPTH, MAX_DIGITS, Builder, Document, Real, TooDeepError, Value
 
 __all__ = ["quick", "read_json"]
 
-# Escapes of control characters and surrogates, DEL, and lone surrogates: let `read_json` look at them.
-_SUSPECT = re.compile(r"[\x7f\ud800-\udfff]|\\(?:[bf]|u(?:00[01]|007f|d[89a-f]))", re.IGNORECASE)
+# Escapes of control characters and surrogates: let `read_json` look at them.
+_SUSPECT_ESCAPE = re.compile(r"\\(?:[bf]|u(?:00[01]|007f|d[89a-f]))", re.IGNORECASE)
 _TOKEN = re.compile(r'[{}\[\]]|"[^"\\]*(?:\\.[^"\\]*)*"|-?[0-9][0-9.eE+-]*|true|false|null')
 _CONSTANTS: dict[str, Value] = {"true": True, "false": False, "null": None}
 
@@ -20,10 +22,22 @@ class _NotQuickError(Exception):
 
 def quick(text: str) -> Value:
     """The document's values, or None for whatever `read_json` has to look at: broken, suspect, or keys that repeat."""
-    if _SUSPECT.search(text):
+    if "\x7f" in text or ("\\" in text and _SUSPECT_ESCAPE.search(text)):
         return None
     try:
-        value: Value = _DECODER.decode(text)
+        content = text.encode()
+    except UnicodeEncodeError:
+        return None
+    try:
+        value: Value = _CANONICAL.decode(content)
+        # Keys sorted and no spaces: our own spelling, in which a key that repeats would have been lost.
+        if msgspec.json.encode(value, order="sorted") == content:
+            return value
+    except (ValueError, RecursionError, TypeError):
+        # Broken, or with a Real, which does not encode: the other reader decides.
+        pass
+    try:
+        value = _DECODER.decode(text)
     except (ValueError, RecursionError, _NotQuickError):
         return None
     return value
@@ -45,6 +59,7 @@ def _constant(text: str) -> Any:
     raise ValueError(text)
 
 
+_CANONICAL = msgspec.json.Decoder(float_hook=Real)
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_unique, parse_int=_whole, parse_float=Real, parse_constant=_constant, strict=True
 )

@@ -118,6 +118,8 @@ def _never_holds(findings: Findings, milestone: Milestone, path: Path) -> bool:
 
 
 def _empty(gate: KpiGate) -> bool:
+    if (gate.at_least is None and gate.above is None) or (gate.at_most is None and gate.below is None):
+        return False
     lower = [(money.percent(bound), strict) for bound, strict in ((gate.at_least, False), (gate.above, True)) if bound]
     upper = [(money.percent(bound), strict) for bound, strict in ((gate.at_most, False), (gate.below, True)) if bound]
     return any(low > high or (low == high and (a or b)) for low, a in lower for high, b in upper)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import TypeVar
 
 from milepost.contract.findings import Findings, Path, dotted
@@ -23,12 +24,15 @@ Made = TypeVar("Made")
 MAX_AMOUNT_MINOR = 10**17
 # Enough for any measured value; sums of such decimals stay exact and cheap.
 MAX_DECIMAL_LENGTH = 40
+MAX_COUNT = 2**31 - 1
 MAX_NAME_LENGTH = 128
 MAX_TEXT_LENGTH = 20_000
 # Both ends keep a day's start and end in any time zone representable as an instant.
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2199, 12, 31)
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+# Most names are one word of these, and need no closer look.
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9._:@/+-]{1,128}")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -126,6 +130,8 @@ class Reader:
 
     def name(self, value: Value, path: Path) -> str | None:
         """A name or code that is compared: one line, at most 128 characters, no space around it."""
+        if isinstance(value, str) and _PLAIN_NAME.fullmatch(value):
+            return value
         text = self.text(value, path)
         if text is None:
             return None
@@ -205,8 +211,7 @@ class Reader:
         text = self.decimal(value, path, PERCENTAGE)
         if text is None:
             return None
-        share = money.percent(text)
-        if share < 0 or share > 100 or (above_zero and not share):
+        if not _in_range(text, above_zero):
             bounds = "above 0 and at most 100" if above_zero else "between 0 and 100"
             self.findings.error(path, f'"{text}" is out of range', f"a percentage here is {bounds}")
             return None
@@ -232,10 +237,10 @@ class Reader:
         return minor
 
     def count(self, value: Value, path: Path) -> int | None:
-        """A whole number from 1."""
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        """A whole number from 1 to what an Avro int holds."""
+        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_COUNT:
             return int(value)
-        self.wrong(value, path, "a whole number from 1")
+        self.wrong(value, path, "a whole number from 1", f"write one from 1 to {MAX_COUNT}")
         return None
 
     def flag(self, value: Value, path: Path) -> bool | None:
@@ -275,6 +280,12 @@ class Reader:
         fix = f'did you mean "{near}"?' if near else define
         self.findings.error(path, f"there is no {what} {describe(name)}", fix)
         return False
+
+
+@lru_cache(maxsize=4096)
+def _in_range(text: str, above_zero: bool) -> bool:
+    share = money.percent(text)
+    return 0 <= share <= 100 and (share > 0 or not above_zero)
 
 
 def shown(number: Fraction) -> str:
