@@ -1,0 +1,1 @@
+"""Where a partition's state lives between batches. A store offers `core.parts.Parts` and `apply`."""
