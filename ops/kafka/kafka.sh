@@ -98,7 +98,7 @@ start_failed() {
 }
 
 start_nodes() {
-  local node home cluster bootstrap="" waited=0 i
+  local node home cluster waited=0 i
   for ((node = 1; node <= nodes; node++)); do
     running "$dir/node-$node" && fail "node $node already runs in $dir; stop it with: $0 stop --dir $dir"
   done
@@ -132,7 +132,6 @@ start_nodes() {
       waited=$((waited + 1))
     done
   done
-  echo "$bootstrap"
 }
 
 watch() { # in the background, holding none of the caller's files open
@@ -175,12 +174,14 @@ case $command in
     java=$(java_command)
     fetch_libs
     mkdir -p "$dir" && dir=$(cd "$dir" && pwd)
-    trap 'stop_nodes' INT TERM
+    bootstrap=""
+    trap 'stop_nodes; exit 1' INT TERM
     start_nodes
     if [ -n "$watched" ]; then watch </dev/null >/dev/null 2>&1 & fi
+    [ -z "$foreground" ] || trap 'stop_nodes; exit 0' INT TERM
+    echo "$bootstrap"
     if [ -n "$foreground" ]; then
       echo "Ctrl-C ends it; logs are in $dir/node-*/server.log" >&2
-      trap 'stop_nodes; exit 0' INT TERM
       while running "$dir/node-1"; do sleep 1; done
       fail "node 1 ended by itself; see $dir/node-1/server.log"
     fi
