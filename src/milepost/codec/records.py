@@ -1,4 +1,4 @@
-"""Events and outputs as bytes: the one way in and out of Avro.
+"""Events and outputs as bytes: the one way in and out of Avro; their JSON forms are re-exported from `json_forms`.
 
 Reading goes through a decoder generated for the current schema of the topic's record; a value written with another
 version goes through fastavro, resolved to the current one. Whatever the bytes are, reading them either succeeds or
@@ -19,8 +19,9 @@ from fastavro.read import SchemaResolutionError
 
 from milepost.codec.decoders import FAULTS, Decode, decoder
 from milepost.codec.encoders import Encode, encoder
+from milepost.codec.json_forms import event_from_json, event_to_json, output_from_json, output_to_json
 from milepost.codec.registry import Registry, Schema, installed
-from milepost.codec.shapes import STRUCTS, RecordShape, Shape, record_shape
+from milepost.codec.shapes import STRUCTS, RecordShape, Shape, Value, record_shape
 from milepost.codec.topics import TOPIC_OF_RECORD, TOPICS
 from milepost.codec.wire import Undecodable, frame, unframe
 from milepost.core import events, outputs
@@ -34,13 +35,14 @@ __all__ = [
     "encode",
     "encode_event",
     "engagement_of",
+    "event_from_json",
+    "event_to_json",
     "key_of",
+    "output_from_json",
+    "output_to_json",
     "read",
     "topic_of",
 ]
-
-Value = events.Event | events.InvoiceAcknowledgement | outputs.Output
-"""Any record that a topic carries, as the core has it."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -13,7 +13,7 @@ import msgspec
 from milepost.codec.registry import RegistryError
 from milepost.core import events, outputs
 
-__all__ = ["REQUIRED", "STRUCTS", "Field", "RecordShape", "Shape", "record_shape", "struct_fields"]
+__all__ = ["REQUIRED", "STRUCTS", "Field", "RecordShape", "Shape", "Value", "record_shape", "struct_fields"]
 
 STRUCTS: dict[str, type[msgspec.Struct]] = {
     name: getattr(module, name)
@@ -22,6 +22,9 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     if isinstance(getattr(module, name), type) and issubclass(getattr(module, name), msgspec.Struct)
 }
 """The core's type of each record, nested ones included."""
+
+Value = events.Event | events.InvoiceAcknowledgement | outputs.Output
+"""Any record that a topic carries, as the core has it."""
 
 _PLAIN = {"null", "string", "int", "long"}
 _LOGICAL = {("int", "date"): "date", ("long", "timestamp-micros"): "instant"}
