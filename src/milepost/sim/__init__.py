@@ -1,0 +1,1 @@
+"""The production code in a world that a seed decides."""
