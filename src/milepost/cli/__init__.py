@@ -2,7 +2,7 @@
 
 import typer
 
-from milepost.cli import broker, config
+from milepost.cli import broker, config, contract
 
 __all__ = ["app", "main"]
 
@@ -14,7 +14,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(config.app, name="config")
+app.add_typer(contract.app, name="contract")
 app.command("broker")(broker.broker)
+app.add_typer(topics.app, name="topics")
 
 
 def main() -> None:

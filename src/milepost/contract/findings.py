@@ -8,7 +8,7 @@ import msgspec
 
 from milepost.core.contract import Contract
 
-__all__ = ["MAX_FINDINGS", "Finding", "Findings", "Parsed", "Path", "dotted"]
+__all__ = ["MAX_FINDINGS", "Finding", "Findings", "Parsed", "Path", "dotted", "printable"]
 
 Path = tuple[str | int, ...]
 
@@ -72,7 +72,14 @@ def dotted(path: Path) -> str:
 
 
 def _clipped(key: str) -> str:
-    return '"' + (key if len(key) <= 60 else key[:57] + "...").replace("\n", "\\n") + '"'
+    return '"' + printable(key if len(key) <= 60 else key[:57] + "...") + '"'
+
+
+def printable(text: str) -> str:
+    """`text` with line breaks and whatever a terminal would act on written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 class Findings:

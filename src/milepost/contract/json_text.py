@@ -10,8 +10,9 @@ from milepost.contract.tree import MAX_DEPTH, MAX_DIGITS, Builder, Document, Rea
 
 __all__ = ["quick", "read_json"]
 
-# Escapes of control characters and surrogates: let `read_json` look at them.
-_SUSPECT_ESCAPE = re.compile(r"\\(?:[bf]|u(?:00[01]|007f|d[89a-f]))", re.IGNORECASE)
+# Control characters, surrogates and escapes of them: let `read_json` look at them.
+_SUSPECT = re.compile(r"[\x7f-\x9f\ud800-\udfff]")
+_SUSPECT_ESCAPE = re.compile(r"\\(?:[bf]|u(?:00[0189]|007f|d[89a-f]))", re.IGNORECASE)
 _TOKEN = re.compile(r'[{}\[\]]|"[^"\\]*(?:\\.[^"\\]*)*"|-?[0-9][0-9.eE+-]*|true|false|null')
 _CONSTANTS: dict[str, Value] = {"true": True, "false": False, "null": None}
 
@@ -22,11 +23,12 @@ class _NotQuickError(Exception):
 
 def quick(text: str) -> Value:
     """The document's values, or None for whatever `read_json` has to look at: broken, suspect, or keys that repeat."""
-    if "\x7f" in text or ("\\" in text and _SUSPECT_ESCAPE.search(text)):
+    if ("\x7f" in text if text.isascii() else _SUSPECT.search(text)) or ("\\" in text and _SUSPECT_ESCAPE.search(text)):
         return None
     try:
         content = text.encode()
     except UnicodeEncodeError:
+        # Cannot be, after _SUSPECT; and is no document if it is.
         return None
     try:
         value: Value = _CANONICAL.decode(content)

@@ -8,7 +8,7 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Final, cast
 
-from milepost.contract.findings import Path
+from milepost.contract.findings import Path, printable
 
 __all__ = [
     "BROKEN",
@@ -34,7 +34,7 @@ MAX_DEPTH = 32
 # No whole number of the language is longer; int() of a long one costs quadratic time.
 MAX_DIGITS = 18
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _SHOWN = 60
 
 
@@ -207,8 +207,7 @@ def describe(value: Value) -> str:
 
 
 def _cut(text: str) -> str:
-    text = text[:_SHOWN] if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
-    return text.encode("unicode_escape").decode() if _CONTROL.search(text) else text.replace("\n", "\\n")
+    return printable(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")
 
 
 def quoted(value: Value) -> str | None:

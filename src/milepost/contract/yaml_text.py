@@ -16,7 +16,7 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
-from milepost.contract.findings import Path
+from milepost.contract.findings import Path, printable
 from milepost.contract.tree import BROKEN, MAX_DEPTH, MAX_DIGITS, Builder, Document, Real, TooDeepError, Value, Whole
 
 __all__ = ["read_yaml"]
@@ -59,10 +59,10 @@ def read_yaml(text: str) -> Document:
         mark = error.problem_mark or error.context_mark
         context = f" {error.context}" if error.context else ""
         message = f"is no YAML: {error.problem or 'not understood'}{context}"
-        return document.unreadable(mark.line + 1 if mark else None, message, "mend the syntax")
+        return document.unreadable(mark.line + 1 if mark else None, printable(message[:300]), "mend the syntax")
     except (YAMLError, ValueError, OverflowError, LookupError, AttributeError, NotImplementedError) as error:
         # What the scanner raises unmarked for escapes and tags beyond Unicode.
-        return document.unreadable(None, f"is no YAML: {error}", "mend the syntax")
+        return document.unreadable(None, printable(f"is no YAML: {error}"[:300]), "mend the syntax")
     return document
 
 
@@ -90,17 +90,21 @@ def _take(event: Any, builder: Builder) -> None:
     elif isinstance(event, AliasEvent):
         line = event.start_mark.line + 1
         path = builder.scalar(BROKEN, line)
-        builder.document.refuse(path, line, f"refers to the anchor *{event.anchor[:60]}", "write the value out")
+        builder.document.refuse(
+            path, line, f"refers to the anchor *{printable(event.anchor[:60])}", "write the value out"
+        )
 
 
 def _check(event: Any, path: Path, document: Document) -> None:
     line = event.start_mark.line + 1
     if event.anchor is not None:
         document.refuse(
-            path, line, f"carries the anchor &{event.anchor[:60]}", "leave it out: contracts have no anchors"
+            path, line, f"carries the anchor &{printable(event.anchor[:60])}", "leave it out: contracts have no anchors"
         )
     if event.tag is not None:
-        document.refuse(path, line, f"carries the tag {event.tag[:60]}", "leave it out: contracts have no tags")
+        document.refuse(
+            path, line, f"carries the tag {printable(event.tag[:60])}", "leave it out: contracts have no tags"
+        )
 
 
 def _resolve(text: str) -> Value:
