@@ -1,0 +1,76 @@
+"""What the read model asks. Rows come as mappings of column name to value; sums are exact integers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Engine, Table, func, select, union
+
+from milepost.sql import tables
+from milepost.sql.engine import reading
+
+__all__ = ["engagement_ids", "retention_sums", "rows", "sink_positions", "totals"]
+
+
+def rows(engine: Engine, table: Table, engagement: str | None = None) -> list[dict[str, Any]]:
+    """Every row of a table, or those of one engagement, in the order in which the join raised them."""
+    query = select(table).order_by(*_order(table))
+    if engagement is not None:
+        query = query.where(
+            table.c["engagement_key" if table is tables.dead_letters else "engagement_id"] == engagement
+        )
+    with reading(engine) as connection:
+        return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _order(table: Table) -> Sequence[Any]:
+    if table is tables.audit_entries:
+        return (table.c.engagement_id, table.c.sequence)
+    if table is tables.milestone_status:
+        return (table.c.engagement_id, table.c.milestone_id, table.c.occurrence_id)
+    if table is tables.dead_letters:
+        return (table.c.record_partition, table.c.record_offset)
+    return (table.c.engagement_id, table.c.record_offset)
+
+
+def engagement_ids(engine: Engine) -> list[str]:
+    """Every engagement that has a line or a status."""
+    known = union(select(tables.milestone_status.c.engagement_id), select(tables.invoice_lines.c.engagement_id))
+    with reading(engine) as connection:
+        return sorted(connection.execute(known).scalars())
+
+
+def retention_sums(engine: Engine, engagement: str | None = None) -> dict[tuple[str, str, int], dict[str, int]]:
+    """Minor units by (engagement, currency, exponent) and kind: HELD, REDUCED, RELEASED."""
+    event = tables.retention_events.c
+    group = (event.engagement_id, event.currency, event.currency_exponent)
+    query = select(*group, event.kind, func.sum(event.amount_minor)).group_by(*group, event.kind).order_by(*group)
+    if engagement is not None:
+        query = query.where(event.engagement_id == engagement)
+    sums: dict[tuple[str, str, int], dict[str, int]] = {}
+    with reading(engine) as connection:
+        for engagement_id, currency, exponent, kind, total in connection.execute(query):
+            sums.setdefault((engagement_id, currency, exponent), {})[kind] = int(total)
+    return sums
+
+
+def totals(engine: Engine, engagement: str | None = None) -> dict[tuple[str, str, int], tuple[int, int, int, int]]:
+    """Lines, gross, retained and payable minor units by (engagement, currency, exponent)."""
+    line = tables.invoice_lines.c
+    group = (line.engagement_id, line.currency, line.currency_exponent)
+    sums = (func.sum(line.gross_minor), func.sum(line.retained_minor), func.sum(line.payable_minor))
+    query = select(*group, func.count(), *sums).group_by(*group).order_by(*group)
+    if engagement is not None:
+        query = query.where(line.engagement_id == engagement)
+    with reading(engine) as connection:
+        return {
+            (engagement_id, currency, exponent): (int(count), int(gross), int(retained), int(payable))
+            for engagement_id, currency, exponent, count, gross, retained, payable in connection.execute(query)
+        }
+
+
+def sink_positions(engine: Engine) -> dict[tuple[str, int], tuple[int, int | None]]:
+    """Next offset and newest txseq by (topic, partition)."""
+    offset = tables.sink_offsets.c
+    with reading(engine) as connection:
+        found = connection.execute(select(offset.topic, offset.partition, offset.next_offset, offset.txseq))
+        return {(topic, partition): (following, txseq) for topic, partition, following, txseq in found}
