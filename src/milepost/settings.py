@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     group: str = Field("milepost-join", pattern=_NAME, description="consumer group of the join's workers")
     ledger_group: str = Field("milepost-ledger", pattern=_NAME, description="consumer group of the ledger's workers")
     topic_prefix: str = Field("", pattern=_TOPIC_PREFIX, description="put before the name of every topic")
+    replication_factor: int = Field(
+        -1, ge=-1, le=32_767, description="copies of every topic that `topics apply` creates; -1: as the broker has it"
+    )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the lowest level logged")
     log_format: Literal["auto", "console", "json"] = Field(

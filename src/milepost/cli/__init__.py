@@ -2,7 +2,7 @@
 
 import typer
 
-from milepost.cli import broker, config, contract
+from milepost.cli import broker, config, contract, topics
 
 __all__ = ["app", "main"]
 
