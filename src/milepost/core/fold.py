@@ -43,7 +43,8 @@ def fold(staged: Staged, received: Received) -> list[Output]:
     if message is not None:
         return [DeadLetter(reason="INVALID_VALUE", message=message)]
     engagement = Engagement(staged, event.engagement_id, received)
-    if engagement.terms is None:
+    was_open = engagement.terms is not None
+    if not was_open:
         opening = isinstance(event, EngagementEvent) and event.change == "OPENED"
         intake = _open(engagement) if opening else Intake(PARKED, "NOT_OPEN_YET")
     else:
@@ -59,10 +60,9 @@ def fold(staged: Staged, received: Received) -> list[Output]:
         return outputs
     if intake.what == DEAD:
         return [DeadLetter(reason=intake.reason or "", message=intake.message)]
-    opened = intake.reason == "OPENED"
     _settle(engagement, intake)
     outputs = engagement.outputs
-    if opened and engagement.account.parked:
+    if not was_open and engagement.account.parked:
         for waiting in retry(engagement):
             outputs.extend(fold(staged, waiting))
     return outputs
@@ -86,7 +86,7 @@ def _open(engagement: Engagement) -> Intake:
     for instant, milestone in engagement.agreed.due:
         if instant > engagement.last_tick:
             engagement.staged.save(due_key(instant, engagement.name, milestone), b"")
-    return Intake(APPLIED, "OPENED", concerned=tuple(engagement.agreed.ordered))
+    return Intake(APPLIED, concerned=tuple(engagement.agreed.ordered))
 
 
 def _tick(staged: Staged, received: Received) -> list[Output]:

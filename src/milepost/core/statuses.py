@@ -140,7 +140,10 @@ def _missing(
     if isinstance(gate, Completed):
         completion = money.percent(report.completion) if report else money.percent("0")
         if reached(definition, completion) > found.level:
-            return []
+            if found.current is not None or not found.submissions or found.submissions[-1].accepted_at is None:
+                return []
+            detail = f"{percent_text(found.level)} % was certified; the next report claims the rest"
+            return [Missing(gate="completed", detail=detail, since=found.accepted_at)]
         above = (f"{tier} %" for tier in definition.tiers if money.percent(tier) > found.level)
         needed = "more" if definition.partial_any else next(above, "100 %")
         detail = f"reported {percent_text(completion)} %, the next that can bill is {needed}"

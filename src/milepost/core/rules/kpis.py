@@ -55,7 +55,6 @@ def in_force(gate: KpiGate, values: list[KpiValue], zone: str, until: int) -> li
     """The values in force one after another, of those that the gate admits and that were observed by `until`."""
     admitted = sorted((v for v in values if v.at <= until and _admitted(gate, v, zone)), key=lambda v: v.at)
     best: dict[tuple[int, int], dict[str, KpiValue]] = {}  # place -> source -> the revision in force
-    first_seen: dict[tuple[int, int], dict[str, int]] = {}
     found: list[InForce] = []
     top: tuple[int, int] | None = None
     for value in admitted:
@@ -64,11 +63,10 @@ def in_force(gate: KpiGate, values: list[KpiValue], zone: str, until: int) -> li
         known = by_source.get(value.source)
         if known is None or (known.revision, known.final) < (value.revision, value.final):
             by_source[value.source] = value
-        first_seen.setdefault(place, {}).setdefault(value.source, value.at)
         if top is not None and place < top:
             continue
         top = place
-        named = _agreed(by_source, first_seen[place])
+        named = _agreed(by_source)
         if found and found[-1].since == value.at:
             found.pop()
         if not found or found[-1].value is not named or named is None:
@@ -76,11 +74,11 @@ def in_force(gate: KpiGate, values: list[KpiValue], zone: str, until: int) -> li
     return found
 
 
-def _agreed(by_source: dict[str, KpiValue], first_seen: dict[str, int]) -> KpiValue | None:
-    """The one value of all sources, named after the source that was observed first; None if they differ."""
+def _agreed(by_source: dict[str, KpiValue]) -> KpiValue | None:
+    """The one value of all sources, of those that agree the one observed first; None if they differ."""
     if len({money.canonical(v.value) for v in by_source.values()}) > 1:
         return None
-    return min(by_source.values(), key=lambda v: (first_seen[v.source], v.source))
+    return min(by_source.values(), key=lambda v: (v.at, v.source))
 
 
 def satisfies(gate: KpiGate, value: KpiValue) -> bool:
