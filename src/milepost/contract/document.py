@@ -29,7 +29,13 @@ Policies = dict[str, terms.Policy | None]
 def read_contract(value: Value, findings: Findings) -> Contract | None:
     """The contract that the values describe, or None when a finding refuses it. Every finding is in `findings`."""
     read = Reader(findings)
-    fields = read.mapping(value, (), CONTRACT, "a contract, a mapping")
+    if not isinstance(value, dict):
+        if value is None:
+            findings.error((), "is empty", f"begin with milepost: {LANGUAGE}")
+        else:
+            read.wrong(value, (), "a mapping", f"begin with milepost: {LANGUAGE}")
+        return None
+    fields = read.mapping(value, (), CONTRACT)
     if fields is None:
         return None
     if "milestones" not in fields and "time_and_materials" not in fields:
@@ -67,6 +73,7 @@ def read_contract(value: Value, findings: Findings) -> Contract | None:
     lint.check_policies(findings, policies, people, sides, effective_from)
     lint.check_milestones(findings, stones, amendments_signed=signed[0])
     lint.check_retention(findings, retention)
+    lint.check_total(findings, stones, value_minor)
     if findings.failed or engagement is None or version is None or customer is None or currency is None:
         return None
     if timezone is None or effective_from is None:

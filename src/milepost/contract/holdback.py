@@ -27,10 +27,12 @@ def read_retention(read: Reader, value: Value, path: Path) -> terms.Retention | 
     exempt: tuple[str, ...] = ("time_and_materials",)
     if "exempt" in fields:
         exempt = _exempt(read, fields["exempt"], (*path, "exempt"))
-    release: tuple[terms.Release, ...] = ()
+    release: tuple[terms.Release, ...] | None = ()
     if "release" in fields and fields["release"] != []:
         release = _release(read, fields["release"], (*path, "release"))
-    return terms.Retention(rate=rate, cap=cap, exempt=exempt, release=release) if rate is not None else None
+    if rate is None or release is None:
+        return None
+    return terms.Retention(rate=rate, cap=cap, exempt=exempt, release=release)
 
 
 def _cap(read: Reader, value: Value, path: Path) -> terms.Cap | None:
@@ -65,21 +67,22 @@ def _exempt(read: Reader, value: Value, path: Path) -> tuple[str, ...]:
     return tuple(kind for kind in _EXEMPT if kind in found)
 
 
-def _release(read: Reader, value: Value, path: Path) -> tuple[terms.Release, ...]:
+def _release(read: Reader, value: Value, path: Path) -> tuple[terms.Release, ...] | None:
     items = read.sequence(value, path, "a list of releases")
     rules: list[terms.Release] = []
     for place, item in enumerate(items):
         rule = _rule(read, item, (*path, place), f"r{place + 1}", alone=len(items) == 1)
         if rule is not None:
             rules.append(rule)
+    if not items or len(rules) != len(items):
+        return None
     names = [rule.id for rule in rules]
     for place, name in enumerate(names):
-        if len(names) == len(items) and name in names[:place]:
+        if name in names[:place]:
             read.findings.error((*path, place, "id"), f'"{name}" names two releases', "give each its own id")
-    if items and len(rules) == len(items):
-        total = sum((money.percent(rule.share) for rule in rules), Fraction(0))
-        if total != 100:
-            read.findings.error(path, f"the shares add up to {shown(total)}", 'they have to add up to "100"')
+    total = sum((money.percent(rule.share) for rule in rules), Fraction(0))
+    if total != 100:
+        read.findings.error(path, f"the shares add up to {shown(total)}", 'they have to add up to "100"')
     return tuple(rules)
 
 

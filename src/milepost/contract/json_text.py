@@ -77,7 +77,7 @@ def read_json(text: str) -> Document:
         _SYNTAX.decode(text)
     except json.JSONDecodeError as error:
         message = f"is no JSON: {error.msg} (column {error.colno})"
-        return document.unreadable(error.lineno, message, "a document that begins with { is read as JSON")
+        return document.unreadable(error.lineno, message, "mend the syntax: a document that begins with { is JSON")
     except ValueError as error:
         return document.unreadable(None, f"is no JSON: holds {error}", "JSON has no such value")
     except RecursionError:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from milepost.contract.findings import Findings, Path
 from milepost.contract.graph import cycles
 from milepost.contract.signable import holders, lack_of_people
-from milepost.contract.values import shown
+from milepost.contract.values import MAX_AMOUNT_MINOR, shown
 from milepost.core import money
 from milepost.core.contract import (
     Completed,
@@ -20,7 +20,9 @@ from milepost.core.contract import (
     Retention,
 )
 
-__all__ = ["check_dependencies", "check_milestones", "check_policies", "check_retention"]
+__all__ = ["check_dependencies", "check_milestones", "check_policies", "check_retention", "check_total"]
+
+MAX_TOTAL_MINOR = 10 * MAX_AMOUNT_MINOR
 
 People = Mapping[str, tuple[Person, ...]]
 
@@ -89,6 +91,20 @@ def check_milestones(findings: Findings, milestones: Sequence[Milestone | None],
     if not amendments_signed and any(milestone.approval is not None for milestone in read):
         message = "amendments need no approval, although milestones do"
         findings.warning(("amendments",), message, "name a policy as amendments.approval once that is supported")
+
+
+def check_total(findings: Findings, milestones: Sequence[Milestone | None], value_minor: int | None) -> None:
+    """All fees together have to fit into the amounts of the lines, with room for corrections."""
+    total = Fraction(0)
+    for milestone in milestones:
+        fee = milestone.fee if milestone is not None else None
+        if isinstance(fee, PercentOfValue):
+            total += money.percent(fee.percent) * (value_minor or 0) / 100
+        elif fee is not None:
+            total += fee.amount_minor
+    if total > MAX_TOTAL_MINOR:
+        message = f"the fees add up to more than {MAX_TOTAL_MINOR} minor units"
+        findings.error(("milestones",), message, "split the contract: no invoice line holds such an amount")
 
 
 def _check_percentages(findings: Findings, milestones: Sequence[Milestone]) -> None:

@@ -34,7 +34,7 @@ def read_supplier(read: Reader, value: Value, path: Path) -> tuple[str | None, s
 
 
 def read_people(read: Reader, value: Value, path: Path) -> dict[str, tuple[terms.Person, ...]]:
-    """Roles, sorted by name, with their holders in the order given."""
+    """Roles, sorted by name, with their holders in the order given; without the roles that have a fault."""
     roles = read.named(value, path, "a mapping of roles to lists of people")
     read.roles = frozenset(roles)
     people: dict[str, tuple[terms.Person, ...]] = {}
@@ -46,7 +46,9 @@ def read_people(read: Reader, value: Value, path: Path) -> dict[str, tuple[terms
             continue
         items = read.sequence(holders, here, "a list of people")
         found = [_person(read, item, (*here, place)) for place, item in enumerate(items)]
-        people[role] = tuple(person for person in found if person is not None)
+        persons = tuple(person for person in found if person is not None)
+        if items and len(persons) == len(items):
+            people[role] = persons
     return people
 
 

@@ -141,6 +141,9 @@ class Builder:
 
     def _key(self, frame: _Frame, value: Value, line: int) -> Path:
         frame.awaits_key, frame.key = False, None
+        if isinstance(value, list | dict):
+            self.document.refuse(frame.path, line, "a list or mapping as a key; keys are text", "give the key a name")
+            return frame.path
         if not isinstance(value, str):
             if value is not BROKEN:
                 bare = quoted(value)

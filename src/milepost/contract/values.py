@@ -34,6 +34,7 @@ _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 # Most names are one word of these, and need no closer look.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9._:@/+-]{1,128}")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+_BARE_COUNT = re.compile(r"[1-9][0-9]{0,8}")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 DECIMAL = 'a decimal string such as "99.5"'
@@ -69,10 +70,10 @@ class Reader:
 
     # ------------------------------------------------------------------------------------------------- containers
 
-    def mapping(self, value: Value, path: Path, shape: Shape, what: str = "a mapping") -> dict[str, Value] | None:
+    def mapping(self, value: Value, path: Path, shape: Shape) -> dict[str, Value] | None:
         """A mapping with its keys checked; those that are unknown or not supported yet are left in it, unread."""
         if not isinstance(value, dict):
-            self.wrong(value, path, f"{what} with the keys {_listed(shape)}", "write it as key: value pairs")
+            self.wrong(value, path, f"a mapping with the keys {_listed(shape)}", "write it as key: value pairs")
             return None
         if not value.keys() <= shape.supported:
             self.odd_keys(value, path, shape)
@@ -97,7 +98,14 @@ class Reader:
         """A list with at least one item; an empty one is returned for whatever is none."""
         if isinstance(value, list) and value:
             return value
-        self.wrong(value, path, expected)
+        fix = (
+            "name at least one"
+            if value == []
+            else f"write [{value}]"
+            if isinstance(value, str) and value.isalnum()
+            else ""
+        )
+        self.wrong(value, path, expected, fix)
         return []
 
     def named(self, value: Value, path: Path, expected: str) -> dict[str, Value]:
@@ -240,7 +248,10 @@ class Reader:
         """A whole number from 1 to what an Avro int holds."""
         if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_COUNT:
             return int(value)
-        self.wrong(value, path, "a whole number from 1", f"write one from 1 to {MAX_COUNT}")
+        fix = f"write one from 1 to {MAX_COUNT}"
+        if isinstance(value, str) and _BARE_COUNT.fullmatch(value):
+            fix = f"write {value} without quotes"
+        self.wrong(value, path, "a whole number from 1", fix)
         return None
 
     def flag(self, value: Value, path: Path) -> bool | None:
@@ -253,12 +264,12 @@ class Reader:
     def day(self, value: Value, path: Path) -> date | None:
         """A calendar day."""
         if not isinstance(value, str) or not _DAY.fullmatch(value):
-            self.wrong(value, path, DAY)
+            self.wrong(value, path, DAY, "write it as 2026-03-31")
             return None
         try:
             day = date.fromisoformat(value)
         except ValueError:
-            self.findings.error(path, f'"{value}" is no day of the calendar', f"write {DAY}")
+            self.findings.error(path, f'"{value}" is no day of the calendar', "write one that exists")
             return None
         if not FIRST_DAY <= day <= LAST_DAY:
             self.findings.error(

@@ -21,6 +21,7 @@ from milepost.contract.tree import BROKEN, MAX_DEPTH, MAX_DIGITS, Builder, Docum
 
 __all__ = ["read_yaml"]
 
+_CORE_TAG = "tag:yaml.org,2002:"
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 _TRUE = frozenset(("true", "True", "TRUE"))
 _FALSE = frozenset(("false", "False", "FALSE"))
@@ -103,7 +104,10 @@ def _check(event: Any, path: Path, document: Document) -> None:
         )
     if event.tag is not None:
         document.refuse(
-            path, line, f"carries the tag {printable(event.tag[:60])}", "leave it out: contracts have no tags"
+            path,
+            line,
+            f"carries the tag {printable(event.tag.replace(_CORE_TAG, '!!')[:60])}",
+            "leave it out: contracts have no tags",
         )
 
 
