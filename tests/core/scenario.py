@@ -143,8 +143,9 @@ def _event(stage: Stage, words: list[str]) -> Event:
     raise ValueError(f"no such sentence: {' '.join(words)}")
 
 
-_OPTIONS = (
-    "by with period provisional revision from unit submission hash certifies occurrence quantity meter".split()
+_OPTIONS = ("by", "with", "period", "provisional", "revision", "from", "unit", "submission", "hash") + (
+    "certifies",
+    "occurrence",
 )
 
 
