@@ -2,7 +2,7 @@
 
 import typer
 
-from milepost.cli import broker, config, contract, topics
+from milepost.cli import broker, config, contract, run, topics
 
 __all__ = ["app", "main"]
 
@@ -14,6 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(config.app, name="config")
+app.add_typer(run.app, name="run")
 app.add_typer(contract.app, name="contract")
 app.command("broker")(broker.broker)
 app.add_typer(topics.app, name="topics")

@@ -19,6 +19,7 @@ from milepost.join.restore import PartitionRefusedError, Store
 from milepost.join.watchdog import Watchdog
 from milepost.kafka.log import FencedError, GroupConsumer, GroupRefusedError, Log, LogError, TopicPartition
 from milepost.observe import logs, metrics
+from milepost.observe.hosting import StoppedError
 
 __all__ = ["JoinService", "WorkerStoppedError"]
 
@@ -26,8 +27,8 @@ log = logs.logger(__name__)
 REFUSAL_PAUSE_S = 1.0  # the leader's poll raises at once and again, and each time the whole group joins anew
 
 
-class WorkerStoppedError(Exception):
-    """This worker cannot go on being right; the message is the one line that says why."""
+class WorkerStoppedError(StoppedError):
+    """This worker of the join cannot go on being right; the message is the one line that says why."""
 
 
 class JoinService:
@@ -71,9 +72,9 @@ class JoinService:
 
     async def run(self) -> None:
         """Work until `stop()`; raises `WorkerStoppedError`. Opens and closes the log."""
-        await self.source.start()
         tasks: list[asyncio.Task[Any]] = []
         try:
+            await self.source.start()
             await self._check_topics()
             for sentence in await self.source.weaknesses():
                 log.warning("exactly once is weaker than it should be", why=sentence)
@@ -83,8 +84,9 @@ class JoinService:
             tasks.append(asyncio.create_task(self._stopping.wait(), name="join-stop"))
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                if task.exception() is not None and self._failure is None:
-                    task.result()
+                task.result()
+        except LogError as error:
+            self._fail(str(error))
         finally:
             await self._shut_down(tasks)
         if self._failure is None and any(one.phase is Phase.STOPPED for one in self.partitions.values()):

@@ -1,0 +1,45 @@
+"""`milepost run join|...`: starts a long-running process and stays until it is asked to end.
+
+A command a process: `_host` with the makers of its services. `run all` is the same with all of them.
+"""
+
+from collections.abc import Callable
+
+import typer
+
+from milepost import settings
+from milepost.observe import hosting, logs
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Run a process until SIGTERM or Ctrl-C.", no_args_is_help=True)
+
+
+@app.callback()
+def _run() -> None:
+    """Keep `join` a command of its own while it is the only one."""
+
+
+@app.command()
+def join() -> None:
+    """Join events with contracts: lines, retention, requests, statuses and audit entries, exactly once.
+
+    Run it as often as there are partitions; the workers share them. Exit status 1: a worker that cannot be right
+    stopped and says why.
+    """
+    from milepost.join.wiring import join_service
+
+    _host(join_service)
+
+
+def _host(*makers: Callable[[settings.Settings], hosting.Service]) -> None:
+    try:
+        chosen = settings.load()
+    except settings.SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    logs.configure(chosen.log_level, chosen.log_format)
+    services = [lambda maker=maker: maker(chosen) for maker in makers]
+    address = (chosen.metrics_host, chosen.metrics_port) if chosen.metrics_port else None
+    status = hosting.host(services, metrics_address=address, shutdown_timeout_s=chosen.shutdown_timeout_ms / 1000)
+    raise typer.Exit(status)

@@ -1,0 +1,118 @@
+"""How a long-running process lives and ends: one loop, signals, metrics, a hard limit, an exit status and one line.
+
+A service has `run()`, which returns after `stop()` or raises `StoppedError`; several services share a process, and one
+that ends takes the others with it, because a process that does half its work looks healthy from outside.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import uvloop
+
+from milepost.observe import logs, metrics
+
+__all__ = ["Service", "StoppedError", "host"]
+
+log = logs.logger(__name__)
+
+
+class StoppedError(Exception):
+    """A service cannot go on being right; the message is the one line that says why and what to do."""
+
+
+class Service(Protocol):
+    """What can be hosted."""
+
+    async def run(self) -> None:
+        """Work until `stop()`; raises `StoppedError`."""
+
+    def stop(self) -> None:
+        """Ask for a graceful end; may be called more than once, from a signal handler too."""
+
+
+def host(
+    services: Sequence[Callable[[], Service]],
+    *,
+    metrics_address: tuple[str, int] | None,
+    shutdown_timeout_s: float,
+) -> int:
+    """Run services, made inside the event loop, until SIGTERM, SIGINT or an end of their own; the exit status.
+
+    0: ended as asked. 1: a service stopped by itself, its reason is the last line on stderr, or the end took longer
+    than `shutdown_timeout_s`. `metrics_address` None: no metrics over HTTP; port 0 takes a free one.
+    """
+    exposition = None
+    if metrics_address is not None:
+        exposition = metrics.expose(*metrics_address)
+        log.info("metrics are served", url=f"http://{exposition.host}:{exposition.port}/metrics")
+    try:
+        reasons = uvloop.run(_host(services, shutdown_timeout_s))
+    finally:
+        if exposition is not None:
+            exposition.stop()
+    for reason in reasons:
+        print(f"milepost: {reason}", file=sys.stderr)  # noqa: T201  # for people, whatever the log's format is
+    return 1 if reasons else 0
+
+
+async def _host(makers: Sequence[Callable[[], Service]], shutdown_timeout_s: float) -> list[str]:
+    loop = asyncio.get_running_loop()
+    services = [make() for make in makers]
+    ending = _Ending(services, shutdown_timeout_s)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.asked, number)
+    tasks = [asyncio.create_task(service.run()) for service in services]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        ending.begin()
+        await asyncio.wait(tasks)
+    finally:
+        ending.over()
+    reasons = []
+    for task in tasks:
+        error = task.exception()
+        if isinstance(error, StoppedError):
+            reasons.append(" ".join(str(error).split()))
+        elif error is not None:
+            raise error
+    return reasons
+
+
+class _Ending:
+    """The way out: graceful at the first signal, at once at the second, and never longer than the limit."""
+
+    def __init__(self, services: Sequence[Service], limit_s: float) -> None:
+        self._services, self._limit_s = services, limit_s
+        self._timer: threading.Timer | None = None
+
+    def asked(self, number: int) -> None:
+        """A signal came."""
+        if self._timer is not None:
+            self._leave(f"{signal.Signals(number).name} came a second time")
+        log.info("asked to stop", signal=signal.Signals(number).name)
+        self.begin()
+
+    def begin(self) -> None:
+        """Stop the services; a thread watches the limit, because the loop may be what hangs."""
+        if self._timer is None:
+            self._timer = threading.Timer(
+                self._limit_s, self._leave, [f"did not end within {self._limit_s:.0f} s (MILEPOST_SHUTDOWN_TIMEOUT_MS)"]
+            )
+            self._timer.daemon = True
+            self._timer.start()
+        for service in self._services:
+            service.stop()
+
+    def over(self) -> None:
+        """Everything ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _leave(self, why: str) -> None:
+        os.write(2, f"milepost: {why}; left without finishing\n".encode())
+        os._exit(1)
