@@ -30,10 +30,7 @@ def read_contract(value: Value, findings: Findings) -> Contract | None:
     """The contract that the values describe, or None when a finding refuses it. Every finding is in `findings`."""
     read = Reader(findings)
     if not isinstance(value, dict):
-        if value is None:
-            findings.error((), "is empty", f"begin with milepost: {LANGUAGE}")
-        else:
-            read.wrong(value, (), "a mapping", f"begin with milepost: {LANGUAGE}")
+        read.wrong(value, (), "a mapping", f"begin with milepost: {LANGUAGE}")
         return None
     fields = read.mapping(value, (), CONTRACT)
     if fields is None:

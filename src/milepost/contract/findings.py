@@ -125,6 +125,9 @@ class Findings:
         self._comparisons += len(known)
         if len(name) > _LONGEST_NAME_COMPARED or self._comparisons > _MAX_COMPARISONS:
             return None
+        for candidate in known:
+            if candidate.lower() == name.lower():
+                return candidate
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
         return near[0] if near else None
 

@@ -46,7 +46,7 @@ def _gate(read: Reader, value: Value, path: Path, milestone: str | None, depende
         expected = "a milestone's id, or a gate" if dependency else "completed, or a gate"
         read.wrong(value, path, expected, "a gate is {evidence: ...}, {kpi: ...}, {date: ...} or {milestone: ...}")
         return None
-    kinds = [key for key in value if key in GATES.supported or key in GATES.later]
+    kinds = sorted(key for key in value if key in GATES.supported or key in GATES.later)
     if len(kinds) != 1:
         if kinds:
             read.findings.error(path, f"holds {' and '.join(kinds)}", "write one gate an item: all of them must hold")

@@ -91,7 +91,7 @@ def _fee(read: Reader, value: Value, path: Path) -> terms.Fee | None:
     fields = read.mapping(value, path, FEE)
     if fields is None:
         return None
-    kinds = [key for key in fields if key in FEE.supported or key in FEE.later]
+    kinds = sorted(key for key in fields if key in FEE.supported or key in FEE.later)
     if len(kinds) != 1:
         if kinds or not fields:
             found = " and ".join(kinds) or "nothing"

@@ -50,9 +50,10 @@ def read_document(text: str) -> Document:
         return Document().unreadable(None, f"is {size} bytes long", f"a contract has {tree.MAX_BYTES} at most")
     if text.lstrip(_JSON_SPACE).startswith("{"):
         return json_text.read_json(text)
-    if not text.strip():
-        return Document().unreadable(None, "is empty", "begin with milepost: 1")
-    return yaml_text.read_yaml(text)
+    document = yaml_text.read_yaml(text)
+    if document.value is None and not document.findings:
+        return document.unreadable(None, "is empty", "begin with milepost: 1")
+    return document
 
 
 def _quick(text: str, source: str) -> Parsed | None:
