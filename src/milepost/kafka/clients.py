@@ -16,6 +16,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from milepost.codec.wire import Record
 from milepost.kafka.assignor import CoPartitionAssignor
+from milepost.kafka.embedded import EmbeddedBrokerError, embedded_at
 from milepost.kafka.log import (
     ChangelogStalledError,
     Committed,
@@ -42,8 +43,10 @@ _VERIFICATION = "transaction.partition.verification.enable"
 class KafkaGroupConsumer:
     """`log.GroupConsumer` on aiokafka."""
 
-    def __init__(self, settings: Settings, group: str, topics: Collection[str], listener: Listener) -> None:
-        self._settings, self._group, self._listener = settings, group, listener
+    def __init__(
+        self, settings: Settings, group: str, topics: Collection[str], listener: Listener, check_crcs: bool = True
+    ) -> None:
+        self._settings, self._group, self._listener, self._check_crcs = settings, group, listener, check_crcs
         self._prefix = settings.topic_prefix
         self._topics = [settings.topic(topic) for topic in topics]
         self._assignor = CoPartitionAssignor()
@@ -68,6 +71,7 @@ class KafkaGroupConsumer:
             max_partition_fetch_bytes=FETCH_BYTES_PARTITION,
             fetch_max_bytes=FETCH_BYTES,
             fetch_max_wait_ms=FETCH_WAIT_MS,
+            check_crcs=self._check_crcs,
             retry_backoff_ms=100,
         )
         self._consumer = consumer
@@ -163,6 +167,8 @@ class KafkaLog:
         self._settings, self._prefix = settings, settings.topic_prefix
         self._admin: AIOKafkaAdminClient | None = None
         self._raw: AIOKafkaConsumer | None = None
+        # The embedded broker's transaction markers carry none.
+        self._check_crcs = True
 
     async def start(self) -> None:
         """Connect; raises `LogError` naming the servers when none answers."""
@@ -173,7 +179,8 @@ class KafkaLog:
         try:
             await self._admin.start()
             await self._raw.start()
-        except (kafka_errors.KafkaError, OSError) as error:
+            self._check_crcs = not await asyncio.to_thread(embedded_at, servers)
+        except (kafka_errors.KafkaError, EmbeddedBrokerError, OSError) as error:
             await self.stop()
             raise LogError(f"no broker answers at {servers}: {error}; set MILEPOST_BOOTSTRAP_SERVERS") from error
 
@@ -231,7 +238,7 @@ class KafkaLog:
 
     def consumer(self, group: str, topics: Collection[str], listener: Listener) -> KafkaGroupConsumer:
         """A new member of the group."""
-        return KafkaGroupConsumer(self._settings, group, topics, listener)
+        return KafkaGroupConsumer(self._settings, group, topics, listener, self._check_crcs)
 
     def producer(self, transactional_id: str) -> KafkaProducer:
         """A new producer."""
@@ -276,6 +283,7 @@ class KafkaLog:
             "enable_auto_commit": False,
             "auto_offset_reset": "none",
             "isolation_level": isolation_level,
+            "check_crcs": self._check_crcs,
             "max_partition_fetch_bytes": FETCH_BYTES_PARTITION,
             "request_timeout_ms": self._settings.request_timeout_ms,
             "retry_backoff_ms": 100,
