@@ -1,6 +1,7 @@
 """Laws of money: exact, one rounding, percentages that add up."""
 
 from decimal import Decimal
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
@@ -31,12 +32,12 @@ def test_halves(rounding: str, expected: list[int]) -> None:
 def test_percentages_add_up_to_the_rounded_whole(value: int, shares: list[str], rounding: str) -> None:
     exact = [money.percent(share) for share in shares]
     parts = money.allocate(value, exact, rounding)
-    assert sum(parts) == money.percentage_of(value, sum(exact, Fraction(0)), rounding)
-    assert all(abs(part - value * share / 100) < 1 for part, share in zip(parts, exact, strict=True))
+    assert sum(parts) == money.percentage_of(value, sum(map(Fraction, exact), Fraction(0)), rounding)
+    assert all(abs(part - value * Fraction(share) / 100) < 1 for part, share in zip(parts, exact, strict=True))
 
 
 def test_ties_go_to_the_earliest() -> None:
-    assert money.allocate(100, [Fraction("33.5")] * 2 + [Fraction(33)], "half_up") == [34, 33, 33]
+    assert money.allocate(100, [Decimal("33.5")] * 2 + [Decimal(33)], "half_up") == [34, 33, 33]
 
 
 @given(AMOUNTS, st.integers(0, 4))

@@ -141,7 +141,7 @@ def _between(read: Reader, value: Value, path: Path, bounds: dict[str, str | Non
     if bounds:
         read.findings.error(path, f"stands beside {', '.join(bounds)}", "write between alone, or both bounds by name")
     low, high = (read.decimal(item, (*path, place)) for place, item in enumerate(value))
-    if low is not None and high is not None and money.percent(low) > money.percent(high):
+    if low is not None and high is not None and money.ratio(low) > money.ratio(high):
         read.findings.error(path, f'"{low}" is above "{high}"', "write the lower bound first")
         return {}
     return {"at_least": low, "at_most": high}

@@ -80,7 +80,7 @@ def _release(read: Reader, value: Value, path: Path) -> tuple[terms.Release, ...
     for place, name in enumerate(names):
         if name in names[:place]:
             read.findings.error((*path, place, "id"), f'"{name}" names two releases', "give each its own id")
-    total = sum((money.percent(rule.share) for rule in rules), Fraction(0))
+    total = sum((money.ratio(rule.share) for rule in rules), Fraction(0))
     if total != 100:
         read.findings.error(path, f"the shares add up to {shown(total)}", 'they have to add up to "100"')
     return tuple(rules)

@@ -99,7 +99,7 @@ def check_total(findings: Findings, milestones: Sequence[Milestone | None], valu
     for milestone in milestones:
         fee = milestone.fee if milestone is not None else None
         if isinstance(fee, PercentOfValue):
-            total += money.percent(fee.percent) * (value_minor or 0) / 100
+            total += money.ratio(fee.percent) * (value_minor or 0) / 100
         elif fee is not None:
             total += fee.amount_minor
     if total > MAX_TOTAL_MINOR:
@@ -111,7 +111,7 @@ def _check_percentages(findings: Findings, milestones: Sequence[Milestone]) -> N
     shares = [milestone.fee.percent for milestone in milestones if isinstance(milestone.fee, PercentOfValue)]
     if not shares or len(shares) != len(milestones):
         return
-    total = sum(map(money.percent, shares), Fraction(0))
+    total = sum(map(money.ratio, shares), Fraction(0))
     if total != 100:
         message = f"all fees are percentages of the value, and they add up to {shown(total)} %"
         findings.warning(("milestones",), message, 'change one of them, so that they add up to "100"')
@@ -136,8 +136,8 @@ def _never_holds(findings: Findings, milestone: Milestone, path: Path) -> bool:
 def _empty(gate: KpiGate) -> bool:
     if (gate.at_least is None and gate.above is None) or (gate.at_most is None and gate.below is None):
         return False
-    lower = [(money.percent(bound), strict) for bound, strict in ((gate.at_least, False), (gate.above, True)) if bound]
-    upper = [(money.percent(bound), strict) for bound, strict in ((gate.at_most, False), (gate.below, True)) if bound]
+    lower = [(money.ratio(bound), strict) for bound, strict in ((gate.at_least, False), (gate.above, True)) if bound]
+    upper = [(money.ratio(bound), strict) for bound, strict in ((gate.at_most, False), (gate.below, True)) if bound]
     return any(low > high or (low == high and (a or b)) for low, a in lower for high, b in upper)
 
 
@@ -167,6 +167,6 @@ def _check_blocked(findings: Findings, milestones: Sequence[Milestone | None], b
 
 def check_retention(findings: Findings, retention: Retention | None) -> None:
     """What is withheld has to be paid out some day."""
-    if retention is not None and not retention.release and money.percent(retention.rate) > 0:
+    if retention is not None and not retention.release and money.ratio(retention.rate) > 0:
         message = "what is withheld can never be released"
         findings.warning(("retention",), message, "add release: [{when: signoff}]")

@@ -119,7 +119,7 @@ def _partial(read: Reader, value: Value, path: Path) -> tuple[tuple[str, ...] | 
     tiers = tuple(tier for tier in found if tier is not None)
     if len(tiers) != len(found):
         return None, False
-    shares = [money.percent(tier) for tier in tiers]
+    shares = [money.ratio(tier) for tier in tiers]
     for place in range(1, len(shares)):
         if shares[place] <= shares[place - 1]:
             message = f'"{tiers[place]}" does not lie above "{tiers[place - 1]}"'

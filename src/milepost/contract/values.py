@@ -295,7 +295,7 @@ class Reader:
 
 @lru_cache(maxsize=4096)
 def _in_range(text: str, above_zero: bool) -> bool:
-    share = money.percent(text)
+    share = money.ratio(text)
     return 0 <= share <= 100 and (share > 0 or not above_zero)
 
 

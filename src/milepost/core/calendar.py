@@ -24,4 +24,4 @@ def local_date(instant: int, zone: str) -> date:
 
 def instant_text(instant: int) -> str:
     """ISO 8601 in UTC with microseconds: "2026-03-31T16:00:00.000000Z"."""
-    return (_EPOCH + timedelta(microseconds=instant)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return (_EPOCH + timedelta(microseconds=instant)).isoformat(timespec="microseconds")[:-6] + "Z"

@@ -9,7 +9,7 @@ arrived, then acceptance.
 """
 
 from collections.abc import Callable, Sequence
-from fractions import Fraction
+from decimal import Decimal
 
 from milepost.core import ids, money
 from milepost.core.contract import Completed, EvidenceGate, Milestone, Policy
@@ -24,8 +24,8 @@ WAITING = "WAITING"  # a signature that overtook the trigger
 
 SUPERSEDED, REJECTED, CORRECTED = "SUPERSEDED", "REJECTED", "CORRECTED"
 
-_WHOLE = Fraction(100)
-_NOTHING = Fraction(0)
+_WHOLE = Decimal(100)
+_NOTHING = Decimal(0)
 
 
 class Submission:
@@ -33,7 +33,7 @@ class Submission:
 
     __slots__ = ("accepted_at", "ballot", "content", "end", "ended_at", "level", "number", "opened_at", "report")
 
-    def __init__(self, number: int, opened_at: int, level: Fraction, report: Report | None, ballot: Ballot) -> None:
+    def __init__(self, number: int, opened_at: int, level: Decimal, report: Report | None, ballot: Ballot) -> None:
         self.number = number
         self.opened_at = opened_at
         self.level = level  # the completion claimed: the tier reached, or the percentage
@@ -61,7 +61,7 @@ class Assessment:
 
     def __init__(self) -> None:
         self.submissions: list[Submission] = []
-        self.accepted: list[tuple[int, Fraction]] = []
+        self.accepted: list[tuple[int, Decimal]] = []
         self.level = _NOTHING
         self.governing: Submission | None = None  # whose acceptance the level comes from
         self.outcomes: dict[int, str] = {}  # place of a decision -> what became of it
@@ -76,7 +76,7 @@ class Assessment:
         """Since when the level is what it is; None before the first acceptance."""
         return self.accepted[-1][0] if self.accepted else None
 
-    def accept(self, at: int, level: Fraction) -> None:
+    def accept(self, at: int, level: Decimal) -> None:
         """From `at` on, `level` percent is accepted."""
         self.level = level
         if self.accepted and self.accepted[-1][0] == at:
@@ -84,7 +84,7 @@ class Assessment:
         self.accepted.append((at, level))
 
 
-def reached(milestone: Milestone, completion: Fraction) -> Fraction:
+def reached(milestone: Milestone, completion: Decimal) -> Decimal:
     """What can bill of a completion: the highest tier reached, or with `partial: any` the percentage itself."""
     if milestone.partial_any:
         return completion
@@ -96,7 +96,7 @@ def carries(report: Report | None, gate: EvidenceGate) -> bool:
     return report is not None and {e.name for e in report.evidence}.issuperset(gate.names)
 
 
-def content_hash(milestone: Milestone, occurrence: str | None, level: Fraction, report: Report | None) -> str:
+def content_hash(milestone: Milestone, occurrence: str | None, level: Decimal, report: Report | None) -> str:
     """What a signature is for, hashed (events.md, "submission_hash")."""
     return ids.digest(
         {
@@ -111,14 +111,9 @@ def content_hash(milestone: Milestone, occurrence: str | None, level: Fraction, 
     )
 
 
-def percent_text(level: Fraction) -> str:
-    """A percentage as a canonical decimal; every percentage comes from a decimal, so that it has one."""
-    if level.denominator == 1:
-        return str(level.numerator)
-    digits = 0
-    while (level * 10**digits).denominator != 1:
-        digits += 1
-    return money.format_minor((level * 10**digits).numerator, digits)
+def percent_text(level: Decimal) -> str:
+    """A percentage as a canonical decimal."""
+    return money.canonical(str(level))
 
 
 class _Walk:
@@ -146,13 +141,13 @@ class _Walk:
         self.early: list[tuple[int, Decision]] = []
         self.found = Assessment()
 
-    def required(self, level: Fraction, at: int) -> bool:
+    def required(self, level: Decimal, at: int) -> bool:
         """Whether all of `requires` holds at the instant for a claim of `level` percent."""
         if self.reported and (self.report is None or money.percent(self.report.completion) < level):
             return False
         return all(carries(self.report, gate) for gate in self.evidence) and holds(self.requires, at)
 
-    def claimed(self) -> Fraction:
+    def claimed(self) -> Decimal:
         """What the report in force reaches; a milestone that asks for no completion is claimed whole."""
         if self.driven and self.report is not None and self.report.kind == "WITHDRAWN":
             return _NOTHING

@@ -4,12 +4,12 @@ An event touches the parts that it concerns and no other, so that it costs the s
 lived. Parts are compact arrays; a new field goes to the end and has a default, so that older state still decodes.
 """
 
-from urllib.parse import quote
+from functools import lru_cache
 
 import msgspec
 
 from milepost.core.events import Event, Evidence, Period
-from milepost.core.ids import GENESIS
+from milepost.core.ids import GENESIS, escape
 
 __all__ = [
     "Account",
@@ -158,12 +158,13 @@ def contract_key(engagement: str, version: int) -> bytes:
 
 def kpi_key(engagement: str, kpi: str) -> bytes:
     """Where a KPI's values are."""
-    return f"{engagement}/kpi/{quote(kpi, safe='')}".encode()
+    return f"{engagement}/kpi/{escape(kpi)}".encode()
 
 
+@lru_cache(maxsize=1 << 16)
 def occurrence_key(engagement: str, milestone: str, occurrence: str | None) -> bytes:
     """Where an occurrence of a milestone is; a milestone that does not repeat has the empty one."""
-    return f"{engagement}/milestone/{quote(milestone, safe='')}/{quote(occurrence or '', safe='')}".encode()
+    return f"{engagement}/milestone/{escape(milestone)}/{escape(occurrence or '')}".encode()
 
 
 def parking_key(engagement: str) -> bytes:
@@ -173,7 +174,7 @@ def parking_key(engagement: str) -> bytes:
 
 def due_key(instant: int, engagement: str, milestone: str) -> bytes:
     """An entry of the partition's index of what is due, ordered by time: a tick costs only what is due."""
-    return f"@due/{max(instant, 0):020d}/{engagement}/{quote(milestone, safe='')}".encode()
+    return f"@due/{max(instant, 0):020d}/{engagement}/{escape(milestone)}".encode()
 
 
 def clock_key() -> bytes:

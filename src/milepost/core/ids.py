@@ -4,6 +4,7 @@ An id is made of what a thing is, never of event ids, offsets, time or chance: w
 restarted raises the same id.
 """
 
+from functools import lru_cache
 from hashlib import sha1, sha256
 from typing import Any
 from urllib.parse import quote
@@ -11,7 +12,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 import msgspec
 
-__all__ = ["GENESIS", "canonical_json", "digest", "identify"]
+__all__ = ["GENESIS", "canonical_json", "digest", "escape", "identify"]
 
 _NAMESPACE = uuid5(NAMESPACE_OID, "milepost").bytes
 GENESIS = "0" * 64  # the `previous_hash` of an engagement's first audit entry
@@ -19,9 +20,15 @@ GENESIS = "0" * 64  # the `previous_hash` of an engagement's first audit entry
 _json = msgspec.json.Encoder(order="sorted").encode
 
 
+@lru_cache(maxsize=1 << 16)
+def escape(part: str) -> str:
+    """Percent-encoded but for letters, digits and `-._~`."""
+    return quote(part, safe="")
+
+
 def identify(what: str, engagement: str, milestone: str, occurrence: str, effect: str, revision: int) -> str:
     """UUIDv5 of `what/engagement/milestone/occurrence/effect/revision`, each part percent-encoded."""
-    name = "/".join([quote(part, safe="") for part in (what, engagement, milestone, occurrence, effect, str(revision))])
+    name = f"{what}/{escape(engagement)}/{escape(milestone)}/{escape(occurrence)}/{escape(effect)}/{revision}"
     # uuid.uuid5, without the objects around it: this runs for every line
     raw = bytearray(sha1(_NAMESPACE + name.encode(), usedforsecurity=False).digest()[:16])
     raw[6] = raw[6] & 0x0F | 0x50

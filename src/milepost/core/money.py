@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from functools import lru_cache
 
-__all__ = ["allocate", "canonical", "format_minor", "parse_minor", "percent", "percentage_of", "round_ratio"]
+__all__ = ["allocate", "canonical", "format_minor", "parse_minor", "percent", "percentage_of", "ratio", "round_ratio"]
 
 HALF_EVEN = "half_even"
 
@@ -25,23 +25,37 @@ def round_ratio(numerator: int, denominator: int, rounding: str) -> int:
 
 
 @lru_cache(maxsize=4096)
-def percent(text: str) -> Fraction:
-    """A decimal string as an exact fraction; "33.33" is 3333/100. Raises ValueError for what is no finite decimal."""
+def percent(text: str) -> Decimal:
+    """A decimal string as an exact number; only compared, never calculated with, so that no context rounds it.
+
+    Raises ValueError for what is no finite decimal.
+    """
     try:
-        return Fraction(Decimal(text))
-    except (InvalidOperation, ValueError, OverflowError) as error:
+        number = Decimal(text)
+    except InvalidOperation as error:
         raise ValueError(f"{text!r} is not a decimal") from error
+    if not number.is_finite():
+        raise ValueError(f"{text!r} is not a finite decimal")
+    return number
 
 
-def percentage_of(amount: int, share: Fraction, rounding: str) -> int:
+@lru_cache(maxsize=4096)
+def ratio(text: str) -> Fraction:
+    """A decimal string as an exact ratio, to calculate with. Raises ValueError like `percent`."""
+    return Fraction(percent(text))
+
+
+def percentage_of(amount: int, share: Decimal | Fraction, rounding: str) -> int:
     """`share` percent of `amount` minor units, rounded once."""
-    return round_ratio(amount * share.numerator, 100 * share.denominator, rounding)
+    numerator, denominator = share.as_integer_ratio()
+    return round_ratio(amount * numerator, 100 * denominator, rounding)
 
 
-def allocate(value: int, shares: Sequence[Fraction], rounding: str) -> list[int]:
+def allocate(value: int, shares: Sequence[Decimal], rounding: str) -> list[int]:
     """Percentages of `value` that add up to round(sum of shares x value): largest remainder, ties to the earliest."""
-    total = percentage_of(value, sum(shares, Fraction(0)), rounding)
-    exact = [value * share / 100 for share in shares]
+    exact = [Fraction(share) * value / 100 for share in shares]
+    whole = sum(exact, Fraction(0))
+    total = round_ratio(whole.numerator, whole.denominator, rounding)
     parts = [part.numerator // part.denominator for part in exact]
     order = sorted(range(len(shares)), key=lambda i: (parts[i] - exact[i], i))
     for i in order[: total - sum(parts)]:
@@ -60,7 +74,7 @@ def canonical(text: str) -> str:
 
 def parse_minor(text: str, exponent: int) -> int:
     """ "50000.00" with exponent 2 is 5000000. Raises ValueError for what is no decimal or finer than the exponent."""
-    scaled = percent(text) * int(10**exponent)
+    scaled = Fraction(percent(text)) * int(10**exponent)
     if scaled.denominator != 1:
         raise ValueError(f"{text!r} is finer than the currency's minor unit ({exponent} decimals)")
     return scaled.numerator

@@ -1,5 +1,7 @@
 """The final sign-off and what it pays out (rules 23, 24)."""
 
+from fractions import Fraction
+
 from milepost.core import ids, money
 from milepost.core.billing import raise_retention
 from milepost.core.calendar import local_date
@@ -49,9 +51,9 @@ def release(engagement: Engagement) -> None:
     rules = terms.contract.retention.release if terms.contract.retention else ()
     if account.signoff_at is None or account.suspended or not rules:
         return
-    cumulative = money.percent("0")
+    cumulative = Fraction(0)
     for i, rule in enumerate(rules):
-        cumulative += money.percent(rule.share)
+        cumulative += money.ratio(rule.share)
         last = i + 1 == len(rules)
         due = account.held_minor if last else money.percentage_of(account.held_minor, cumulative, terms.rounding)
         if due > account.released_minor:

@@ -1,6 +1,6 @@
 """A contract's version, compiled once for the fold: fees as amounts, who depends on whom, what is due when."""
 
-from fractions import Fraction
+from decimal import Decimal
 from functools import cached_property, lru_cache
 
 import msgspec
@@ -57,9 +57,9 @@ class Terms:
         return money.percentage_of(value, share, self.rounding)
 
     @cached_property
-    def rate(self) -> Fraction:
+    def rate(self) -> Decimal:
         """The percentage that is withheld."""
-        return money.percent(self.contract.retention.rate) if self.contract.retention else Fraction(0)
+        return money.percent(self.contract.retention.rate) if self.contract.retention else Decimal(0)
 
     def subject(self, milestone: Milestone) -> bool:
         """Whether retention is withheld from the milestone's lines."""

@@ -5,7 +5,7 @@ money; when a ballot is complete, the submission is settled.
 """
 
 from collections.abc import Callable
-from fractions import Fraction
+from decimal import Decimal
 
 from milepost.core import money
 from milepost.core.contract import Policy
@@ -41,7 +41,7 @@ class Ballot:
         return None not in self.granted
 
     @property
-    def certified(self) -> Fraction | None:
+    def certified(self) -> Decimal | None:
         """The lowest completion that a signer certified, if any certified less than the claim."""
         stated = [money.percent(d.certified) for _, d in self.signatures.values() if d.certified is not None]
         return min(stated) if stated else None

@@ -1,7 +1,7 @@
 """Which value of a KPI is in force, when (rule 8), and when a KPI gate holds."""
 
 from datetime import date, timedelta
-from fractions import Fraction
+from decimal import Decimal
 from typing import NamedTuple
 
 from milepost.core import money
@@ -83,7 +83,7 @@ def _agreed(by_source: dict[str, KpiValue]) -> KpiValue | None:
 
 def satisfies(gate: KpiGate, value: KpiValue) -> bool:
     """Compared exactly, never rounded."""
-    number: Fraction = money.percent(value.value)
+    number: Decimal = money.percent(value.value)
     return (
         (gate.at_least is None or number >= money.percent(gate.at_least))
         and (gate.above is None or number > money.percent(gate.above))
