@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from importlib import resources
 
-from milepost.contract import holdback, lint, milestones, parties
+from milepost.contract import lint, milestones, parties, withheld
 from milepost.contract.findings import Findings
 from milepost.contract.keys import APPROVAL_OF, CONTRACT
 from milepost.contract.tree import Value
@@ -41,12 +41,8 @@ def read_contract(value: Value, findings: Findings) -> Contract | None:
     currency = _currency(read, fields)
     read.has_value = "value" in fields
     effective_from = read.optional(fields, "effective_from", (), read.day)
-    bill_on = "next_invoice"
-    if "bill_on" in fields:
-        bill_on = read.choice(fields["bill_on"], ("bill_on",), milestones.BILL_ON) or bill_on
-    rounding = "half_up"
-    if "rounding" in fields:
-        rounding = read.choice(fields["rounding"], ("rounding",), _ROUNDINGS) or rounding
+    bill_on = _chosen(read, fields, "bill_on", milestones.BILL_ON, "next_invoice")
+    rounding = _chosen(read, fields, "rounding", _ROUNDINGS, "half_up")
     customer = parties.read_customer(read, fields["customer"], ("customer",)) if "customer" in fields else None
     supplier = parties.read_supplier(read, fields["supplier"], ("supplier",)) if "supplier" in fields else (None, None)
     _calendar(read, fields)
@@ -56,7 +52,7 @@ def read_contract(value: Value, findings: Findings) -> Contract | None:
         stones = milestones.read_milestones(read, fields["milestones"], ("milestones",), bill_on)
     retention = None
     if "retention" in fields:
-        retention = holdback.read_retention(read, fields["retention"], ("retention",))
+        retention = withheld.read_retention(read, fields["retention"], ("retention",))
     signed = [_approval_of(read, fields, key) for key in ("amendments", "signoff")]
     engagement = read.optional(fields, "engagement", (), read.identifier)
     version = read.optional(fields, "version", (), read.count)
@@ -99,6 +95,10 @@ def read_contract(value: Value, findings: Findings) -> Contract | None:
         retention=retention,
         metadata=metadata or {},
     )
+
+
+def _chosen(read: Reader, fields: dict[str, Value], key: str, choices: tuple[str, ...], default: str) -> str:
+    return (read.choice(fields[key], (key,), choices) if key in fields else None) or default
 
 
 def _language(read: Reader, fields: dict[str, Value]) -> None:
