@@ -8,7 +8,7 @@ from milepost.core.entitlement import Assessment, percent_text
 from milepost.core.events import Evidence
 from milepost.core.facts import Hold, KpiValue, Occurrence, occurrence_key
 from milepost.core.outputs import InvoiceLine, RetentionEvent
-from milepost.core.rules import kpis, retention
+from milepost.core.rules import retention
 from milepost.core.rules.spans import holds
 
 __all__ = ["bill", "entitled", "raise_retention"]
@@ -142,8 +142,7 @@ def _measured(engagement: Engagement, definition: Milestone, at: int) -> list[tu
     for gate in definition.requires + definition.depends_on:
         if not isinstance(gate, KpiGate):
             continue
-        forces = kpis.in_force(gate, engagement.kpi(gate.id).values, engagement.agreed.zone, engagement.until)
-        value = next((value for since, value in reversed(forces) if since <= at), None)
+        value = next((value for since, value in reversed(engagement.forces(gate)) if since <= at), None)
         if value is not None:
             found.append((gate.id, value))
     return found

@@ -69,6 +69,8 @@ class Engagement:
         self.outputs: list[Output] = []
         self.account = staged.load(account_key(name), Account) or Account()
         self.terms: Terms | None = None
+        self._occurrences: dict[str, Occurrence] = {}
+        self._forces: dict[int, list[kpis.InForce]] = {}  # by the gate's identity: gates live as long as the terms
         self.load_terms()
 
     def load_terms(self) -> None:
@@ -97,7 +99,11 @@ class Engagement:
 
     def occurrence(self, milestone: str, occurrence: str | None = None) -> Occurrence:
         """The part of an occurrence; a new one until it is saved."""
-        return self.staged.load(occurrence_key(self.name, milestone, occurrence), Occurrence) or Occurrence()
+        part = self._occurrences.get(milestone)
+        if part is None:
+            key = occurrence_key(self.name, milestone, occurrence)
+            part = self._occurrences[milestone] = self.staged.load(key, Occurrence) or Occurrence()
+        return part
 
     def save_occurrence(self, milestone: str, part: Occurrence, occurrence: str | None = None) -> None:
         """Write the part with this batch."""
@@ -115,11 +121,18 @@ class Engagement:
         """What the event itself carries."""
         return () if isinstance(self.received.event, ClockTick) else self.received.event.evidence
 
+    def forces(self, gate: KpiGate) -> list[kpis.InForce]:
+        """The values that are in force for a gate one after another, the event's own included."""
+        found = self._forces.get(id(gate))
+        if found is None:
+            found = kpis.in_force(gate, self.kpi(gate.id).values, self.agreed.zone, self.until)
+            self._forces[id(gate)] = found
+        return found
+
     def gate_spans(self, gate: Gate) -> tuple[Span, ...]:
         """When a gate holds; gates that look at the occurrence's own reports hold always here."""
         if isinstance(gate, KpiGate):
-            forces = kpis.in_force(gate, self.kpi(gate.id).values, self.agreed.zone, self.until)
-            return kpis.spans(gate, forces)
+            return kpis.spans(gate, self.forces(gate))
         if isinstance(gate, DateGate):
             since = start_of_day(gate.on, self.agreed.zone)
             return ((since, END_OF_TIME),) if since <= min(self.last_tick, self.until) else spans.NEVER

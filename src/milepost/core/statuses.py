@@ -12,7 +12,7 @@ from milepost.core.entitlement import WAITING, Assessment, carries, percent_text
 from milepost.core.facts import Occurrence, Report
 from milepost.core.invariants import LifecycleError
 from milepost.core.outputs import MilestoneStatus, Missing
-from milepost.core.rules import kpis, spans
+from milepost.core.rules import spans
 from milepost.core.settlement import signoff_missing
 
 __all__ = ["flag", "outstanding", "signoff_status", "state"]
@@ -168,7 +168,7 @@ def _missing(
 
 
 def _kpi_detail(engagement: Engagement, gate: KpiGate) -> str:
-    forces = kpis.in_force(gate, engagement.kpi(gate.id).values, engagement.agreed.zone, engagement.until)
+    forces = engagement.forces(gate)
     words = {"at_least": "at least", "above": "above", "at_most": "at most", "below": "below"}
     bounds = [f"{word} {getattr(gate, name)}" for name, word in words.items() if getattr(gate, name) is not None]
     needed = " and ".join(bounds) or "a value"
