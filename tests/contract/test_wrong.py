@@ -58,8 +58,7 @@ def test_json_is_refused_for_the_same_reasons_as_yaml(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     try:
         wire = contract.to_wire(text)
-    except contract.NotJsonError as error:
-        assert error.finding.severity == "error"
+    except contract.NotJsonError:
         assert path.stem.startswith(("syntax", "json"))
         return
 

@@ -6,7 +6,7 @@ Every method takes the value and its path. Decimals stay the strings that were s
 import re
 from collections.abc import Callable, Iterable
 from datetime import date
-from decimal import Decimal
+from decimal import Context, Decimal
 from fractions import Fraction
 from functools import lru_cache
 from typing import TypeVar
@@ -24,6 +24,7 @@ Made = TypeVar("Made")
 MAX_AMOUNT_MINOR = 10**17
 # Enough for any measured value; sums of such decimals stay exact and cheap.
 MAX_DECIMAL_LENGTH = 40
+_EXACT = Context(prec=2 * MAX_DECIMAL_LENGTH)
 MAX_COUNT = 2**31 - 1
 MAX_NAME_LENGTH = 128
 MAX_TEXT_LENGTH = 20_000
@@ -301,7 +302,7 @@ def _in_range(text: str, above_zero: bool) -> bool:
 
 def shown(number: Fraction) -> str:
     """A sum of percentages for a message: "99.99"."""
-    return money.canonical(str(Decimal(number.numerator) / Decimal(number.denominator)))
+    return money.canonical(str(_EXACT.divide(Decimal(number.numerator), Decimal(number.denominator))))
 
 
 def _listed(shape: Shape) -> str:
