@@ -2,7 +2,7 @@
 
 import typer
 
-from milepost.cli import broker, config, contract, run, topics
+from milepost.cli import broker, config, contract, run, simulate, topics
 
 __all__ = ["app", "main"]
 
@@ -18,6 +18,7 @@ app.add_typer(run.app, name="run")
 app.add_typer(contract.app, name="contract")
 app.command("broker")(broker.broker)
 app.add_typer(topics.app, name="topics")
+app.command("simulate")(simulate.simulate)
 
 
 def main() -> None:

@@ -24,7 +24,14 @@ from milepost.codec.wire import Undecodable
 from milepost.core import events, outputs
 from milepost.core.calendar import instant_text
 
-__all__ = ["event_from_json", "event_to_json", "output_from_json", "output_to_json", "parse_instant"]
+__all__ = [
+    "event_from_json",
+    "event_or_problems",
+    "event_to_json",
+    "output_from_json",
+    "output_to_json",
+    "parse_instant",
+]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = re.compile(
@@ -41,6 +48,16 @@ def event_from_json(topic: str, value: object) -> events.Event | events.InvoiceA
     """The event in a JSON value of an input topic. Raises `Undecodable` with reason INVALID_VALUE and a message that
     names every field that is wrong; KeyError for a topic that carries no record."""
     return cast("events.Event | events.InvoiceAcknowledgement", _from_json(TOPICS[topic].record, value))
+
+
+def event_or_problems(
+    topic: str, value: object
+) -> tuple[events.Event | events.InvoiceAcknowledgement | None, list[str]]:
+    """The event in a JSON value of an input topic, or None and everything that is wrong with it, one "path: found;
+    expected" each. KeyError for a topic that carries no record."""
+    problems: list[str] = []
+    found = _record(_shape(TOPICS[topic].record), value, "", problems)
+    return (None, problems) if problems else (found, [])
 
 
 def output_from_json(topic: str, value: object) -> outputs.Output:

@@ -1,0 +1,1 @@
+"""The pipeline in one process, and the example engagements played through it."""

@@ -1,0 +1,150 @@
+"""What was billed, what is withheld and what is still open, as tables for people."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from milepost.core.money import format_minor
+from milepost.core.outputs import ApprovalRequest, InvoiceLine, MilestoneStatus, Output, RetentionEvent
+from milepost.ledger.reading import LedgerReading, RetentionBalance, is_open
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = ["Picture", "from_ledger", "from_outputs", "print_tables", "still_to_sign"]
+
+# Without a terminal there is no width to ask for; wide enough that no cell wraps in the examples.
+WIDTH = 130
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Where engagements stand: lines in the order in which they were raised, balances, latest statuses, requests."""
+
+    lines: Sequence[InvoiceLine]
+    balances: Sequence[RetentionBalance]
+    statuses: Sequence[MilestoneStatus]
+    requests: Sequence[ApprovalRequest]
+
+
+def from_ledger(ledger: LedgerReading, engagements: Iterable[str]) -> Picture:
+    """The picture of the engagements as the ledger has it; raises `UnavailableError` while the database is away."""
+    names = list(engagements)
+    return Picture(
+        [line for name in names for line in ledger.lines(name)],
+        [balance for name in names for balance in ledger.retention_balances(name)],
+        [status for name in names for status in ledger.statuses(name)],
+        [request for name in names for request in ledger.requests(name)],
+    )
+
+
+def from_outputs(outputs: Iterable[Output]) -> Picture:
+    """The picture that a fold's outputs give, in the order in which they were raised."""
+    lines: list[InvoiceLine] = []
+    requests: list[ApprovalRequest] = []
+    statuses: dict[tuple[str, str, str | None], MilestoneStatus] = {}
+    sums: dict[tuple[str, str, int], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for output in outputs:
+        match output:
+            case InvoiceLine():
+                lines.append(output)
+            case ApprovalRequest():
+                requests.append(output)
+            case MilestoneStatus():
+                statuses[output.engagement_id, output.milestone_id, output.occurrence_id] = output
+            case RetentionEvent():
+                group = (output.engagement_id, output.currency, output.currency_exponent)
+                sums[group][output.kind] += output.amount_minor
+            case _:
+                pass
+    balances = [
+        RetentionBalance(*group, kinds["HELD"], kinds["REDUCED"], kinds["RELEASED"]) for group, kinds in sums.items()
+    ]
+    return Picture(lines, balances, list(statuses.values()), requests)
+
+
+def still_to_sign(status: MilestoneStatus, requests: Iterable[ApprovalRequest]) -> list[str]:
+    """Who is asked to sign what is open now: "role (people)", in the order of the steps."""
+    latest: dict[int, ApprovalRequest] = {}
+    for request in requests:
+        where = (request.engagement_id, request.milestone_id, request.occurrence_id, request.submission)
+        if where == (status.engagement_id, status.milestone_id, status.occurrence_id, status.submission):
+            latest[request.step] = request
+    return [
+        f"{request.role} ({' or '.join(request.people)})"
+        for _, request in sorted(latest.items())
+        if request.kind == "REQUESTED"
+    ]
+
+
+def print_tables(picture: Picture, console: "Console") -> None:
+    """Print the three tables: invoice lines with totals, retention, and what open milestones still miss."""
+    console.print(_lines(picture))
+    if picture.balances:
+        console.print(_retention(picture))
+    console.print(_open(picture))
+
+
+def _table(title: str, *columns: str) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        name, right = column.removeprefix(">"), column.startswith(">")
+        table.add_column(name, justify="right" if right else "left", no_wrap=right)
+    return table
+
+
+def _lines(picture: Picture) -> "Table":
+    table = _table("Invoice lines", "engagement", "milestone", "kind", ">to", ">gross", ">retained", ">payable", "")
+    totals: dict[tuple[str, str, int], list[int]] = {}
+    for line in picture.lines:
+        totals.setdefault((line.engagement_id, line.currency, line.currency_exponent), [0, 0, 0])
+    for group, sums in totals.items():
+        for line in picture.lines:
+            if (line.engagement_id, line.currency, line.currency_exponent) == group:
+                amounts = (line.gross_minor, line.retained_minor, line.payable_minor)
+                sums[:] = [total + amount for total, amount in zip(sums, amounts, strict=True)]
+                completion = f"{line.completion} %" if line.milestone_id else ""
+                shown = [_money(amount, line.currency_exponent) for amount in amounts]
+                what = (line.engagement_id, line.milestone_id or "-", line.kind.lower().replace("_", " "))
+                table.add_row(*what, completion, *shown, line.currency)
+        engagement, currency, exponent = group
+        table.add_row(
+            engagement, "[bold]total", "", "", *(f"[bold]{_money(total, exponent)}" for total in sums), currency
+        )
+        table.add_section()
+    return table
+
+
+def _retention(picture: Picture) -> "Table":
+    table = _table("Retention", "engagement", ">held", ">reduced", ">released", ">balance", "")
+    for one in picture.balances:
+        amounts = (one.held_minor, one.reduced_minor, one.released_minor, one.balance_minor)
+        shown = [_money(amount, one.currency_exponent) for amount in amounts]
+        table.add_row(one.engagement_id, *shown, one.currency)
+    return table
+
+
+def _open(picture: Picture) -> "Table":
+    table = _table("Open milestones", "engagement", "milestone", "state", ">at stake", "missing", "to be signed by")
+    for status in picture.statuses:
+        # A sign-off in effect and a milestone without a fee stay accepted for ever, and miss nothing.
+        if not is_open(status) or not (status.missing or status.parked or status.at_stake_minor):
+            continue
+        worth = _money(status.at_stake_minor, status.currency_exponent or 0)
+        details = [missing.detail for missing in status.missing] + [f"{event} waits" for event in status.parked]
+        signers = still_to_sign(status, picture.requests)
+        state = status.state.lower()
+        row = (status.engagement_id, status.milestone_id, state, f"{worth} {status.currency or ''}".strip())
+        table.add_row(*row, "\n".join(details), "\n".join(signers))
+    return table
+
+
+def _money(minor: int, exponent: int) -> str:
+    whole, dot, fraction = format_minor(minor, exponent).partition(".")
+    sign = "-" if whole.startswith("-") else ""
+    return f"{sign}{int(whole.lstrip('-')):,}{dot}{fraction}"
