@@ -70,7 +70,7 @@ class Engagement:
         self.account = staged.load(account_key(name), Account) or Account()
         self.terms: Terms | None = None
         self._occurrences: dict[str, Occurrence] = {}
-        self._forces: dict[int, list[kpis.InForce]] = {}  # by the gate's identity: gates live as long as the terms
+        self._forces: dict[KpiGate, list[kpis.InForce]] = {}
         self.load_terms()
 
     def load_terms(self) -> None:
@@ -123,10 +123,10 @@ class Engagement:
 
     def forces(self, gate: KpiGate) -> list[kpis.InForce]:
         """The values that are in force for a gate one after another, the event's own included."""
-        found = self._forces.get(id(gate))
+        found = self._forces.get(gate)
         if found is None:
             found = kpis.in_force(gate, self.kpi(gate.id).values, self.agreed.zone, self.until)
-            self._forces[id(gate)] = found
+            self._forces[gate] = found
         return found
 
     def gate_spans(self, gate: Gate) -> tuple[Span, ...]:
