@@ -143,7 +143,16 @@ def _event(stage: Stage, words: list[str]) -> Event:
     raise ValueError(f"no such sentence: {' '.join(words)}")
 
 
-_OPTIONS = ("by", "with", "period", "provisional", "revision", "from", "unit", "submission", "hash") + (
+_OPTIONS = (
+    "by",
+    "with",
+    "period",
+    "provisional",
+    "revision",
+    "from",
+    "unit",
+    "submission",
+    "hash",
     "certifies",
     "occurrence",
 )

@@ -1,7 +1,6 @@
 """Laws of money: exact, one rounding, percentages that add up."""
 
 from decimal import Decimal
-from decimal import Decimal
 from fractions import Fraction
 
 import pytest
