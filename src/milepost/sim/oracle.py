@@ -1,0 +1,147 @@
+"""An independent second opinion on the money: the same rules, none of the core's code.
+
+The oracle is given a contract and the events in the order in which they arrived. After each it computes everything
+again from the first event on: what is accepted, what is billed, what is held. It is slow on purpose.
+"""
+
+from fractions import Fraction
+
+from milepost.core.contract import Contract, Fixed
+from milepost.core.events import ClockTick, EngagementEvent, Event
+from milepost.sim.oracle_claims import Accepted, accepted
+from milepost.sim.oracle_facts import Facts, start_of
+
+__all__ = ["Oracle", "fees", "rounded"]
+
+
+def rounded(amount: Fraction, rounding: str) -> int:
+    """To a whole minor unit: half away from zero, or half to even."""
+    if rounding == "half_even":
+        return round(amount)
+    whole = int(abs(amount) + Fraction(1, 2))
+    return whole if amount >= 0 else -whole
+
+
+def fees(contract: Contract) -> dict[str, int]:
+    """Each milestone's fee in minor units; percentages by largest remainder, ties to the earliest (rule 3)."""
+    found = {m.id: m.fee.amount_minor for m in contract.milestones if isinstance(m.fee, Fixed)}
+    exact = {
+        m.id: Fraction(m.fee.percent) * (contract.value_minor or 0) / 100
+        for m in contract.milestones
+        if not isinstance(m.fee, Fixed)
+    }
+    found.update({name: int(amount) for name, amount in exact.items()})
+    left = rounded(sum(exact.values(), Fraction(0)), contract.rounding) - sum(int(amount) for amount in exact.values())
+    for name in sorted(exact, key=lambda name: int(exact[name]) - exact[name])[:left]:  # the sort is stable: ties
+        found[name] += 1
+    return found
+
+
+class Oracle:
+    """One engagement's account: `gross` by milestone, `held`, `released`, and `payable`, all in minor units."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        self.fees = fees(contract)
+        self.gross: dict[str, int] = {milestone.id: 0 for milestone in contract.milestones}
+        self.accepted: dict[str, Accepted] = {}
+        self.signed_off_at: int | None = None
+        self.held = 0
+        self.released = 0
+        self.payable = 0
+        self._held_to_date = 0
+        self._subject_gross = 0
+        self._open = False
+        self._suspended_by: EngagementEvent | None = None
+        self._arrived: list[Event] = []
+        self._early: list[Event] = []
+        self._opens = start_of(contract.effective_from, contract.timezone)
+
+    def take(self, event: Event) -> None:
+        """One event arrives."""
+        if self._open or isinstance(event, ClockTick):
+            self._arrive(event)
+        elif isinstance(event, EngagementEvent) and event.change == "OPENED":
+            self._open = True
+            for early in [event, *self._early]:
+                self._arrive(early)
+        else:
+            self._early.append(event)
+
+    def _arrive(self, event: Event) -> None:
+        self._arrived.append(event)
+        if not self._open:
+            return
+        if isinstance(event, EngagementEvent) and event.change in ("SUSPENDED", "RESUMED"):
+            self._suspend(event)
+        facts = Facts(self.contract, self._arrived)
+        self.accepted = accepted(facts)
+        self.signed_off_at = self._sign_off(facts)
+        if self._suspended_by is None or self._suspended_by.change == "RESUMED":
+            for milestone in self.contract.milestones:
+                self._bill(milestone.id)
+            self._release()
+        assert sum(self.gross.values()) == self.payable + self.held
+        assert self.held >= 0
+
+    def _suspend(self, event: EngagementEvent) -> None:
+        """SUSPENDED acts on arrival; one dated before the last change of this kind says nothing new."""
+        last = self._suspended_by
+        if event.occurred_at >= self._opens and (last is None or event.occurred_at > last.occurred_at):
+            self._suspended_by = event
+
+    def _sign_off(self, facts: Facts) -> int | None:
+        """When the sign-off took effect: the first instant at or after it with all it waits for accepted."""
+        required = [m.id for m in self.contract.milestones if not m.optional]
+        if facts.terminated is not None:  # the open ones are cancelled
+            required = [name for name in required if self.accepted[name].percent == 100]
+        instants = {at for name in required for at, _ in self.accepted[name].steps}
+        for claimed in sorted(facts.signed_off):
+            for at in sorted({claimed, *(at for at in instants if at > claimed)}):
+                if all(self.accepted[name].at(at) == 100 for name in required):
+                    return at
+        return None
+
+    def _bill(self, name: str) -> None:
+        """The difference between what is entitled to and what is billed becomes a line."""
+        entitled = self.accepted[name]
+        difference = rounded(entitled.percent * self.fees[name] / 100, self.contract.rounding) - self.gross[name]
+        if difference:
+            retained = self._retain(name, difference, entitled.steps[-1][0] if entitled.steps else None)
+            self.gross[name] += difference
+            self.payable += difference - retained
+
+    def _retain(self, name: str, difference: int, accepted_at: int | None) -> int:
+        retention = self.contract.retention
+        milestone = next(m for m in self.contract.milestones if m.id == name)
+        if retention is None or "milestones" in retention.exempt or not milestone.retained:
+            return 0
+        after = self.signed_off_at is not None and accepted_at is not None and accepted_at > self.signed_off_at
+        if after and difference > 0:
+            return 0
+        self._subject_gross += difference
+        change = self._to_hold() - self._held_to_date
+        if change < 0:
+            change = max(change, -self.held)
+        self._held_to_date += change
+        self.held += change
+        return change
+
+    def _to_hold(self) -> int:
+        retention = self.contract.retention
+        assert retention
+        amount = Fraction(retention.rate) * self._subject_gross / 100
+        if retention.cap is not None:
+            cap = Fraction(retention.cap.amount_minor or 0)
+            if retention.cap.percent_of_value is not None:
+                cap = Fraction(retention.cap.percent_of_value) * (self.contract.value_minor or 0) / 100
+            amount = min(amount, cap)
+        return rounded(amount, self.contract.rounding)
+
+    def _release(self) -> None:
+        """Every rule of this language's part fires at the sign-off, so all that is held goes out."""
+        retention = self.contract.retention
+        if retention is not None and retention.release and self.signed_off_at is not None:
+            self.released += self.held
+            self.payable += self.held
+            self.held = 0

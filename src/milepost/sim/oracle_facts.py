@@ -1,0 +1,181 @@
+"""What an independent reading of the rules takes for known: reports, values, decisions, the end of an engagement.
+
+Nothing here is shared with the core but the shapes of contracts and events. Everything is computed again from the whole
+list of events, slowly; the point is that it is short enough to compare with the rules sentence by sentence.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
+from fractions import Fraction
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from milepost.core.contract import Contract, KpiGate, Milestone
+from milepost.core.events import ApprovalDecision, ClockTick, EngagementEvent, Event, KpiEvent, MilestoneEvent
+
+__all__ = ["Facts", "Report", "Value", "day_of", "reach", "start_of"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = 1_000_000
+
+
+class Report(NamedTuple):
+    """A report that stands: when it holds from, its percentage (0 when withdrawn), and the event itself."""
+
+    at: int
+    completion: Fraction
+    event: MilestoneEvent
+
+
+class Value(NamedTuple):
+    """The value of a KPI that a gate sees, and since when."""
+
+    value: Fraction
+    at: int
+
+
+def start_of(day: date, timezone: str) -> int:
+    """The first instant of a local day, in microseconds since 1970."""
+    local = datetime.combine(day, time(), ZoneInfo(timezone))
+    return (local - _EPOCH) // timedelta(microseconds=1)
+
+
+def day_of(instant: int, timezone: str) -> date:
+    """The local day of an instant."""
+    return (_EPOCH + timedelta(microseconds=instant)).astimezone(ZoneInfo(timezone)).date()
+
+
+def reach(milestone: Milestone, completion: Fraction) -> Fraction:
+    """The percentage that can bill at this completion: it itself with `partial: any`, else the highest tier reached."""
+    if milestone.partial_any:
+        return completion
+    return max((Fraction(tier) for tier in milestone.tiers if Fraction(tier) <= completion), default=Fraction(0))
+
+
+class Facts:
+    """The events of one engagement that count, in the order in which they arrived."""
+
+    def __init__(self, contract: Contract, events: Iterable[Event]) -> None:
+        self.contract = contract
+        events = list(events)
+        opens = start_of(contract.effective_from, contract.timezone)
+        self.clock = max((event.at for event in events if isinstance(event, ClockTick)), default=None)
+        engagement = [e for e in events if isinstance(e, EngagementEvent) and e.occurred_at >= opens]
+        self.terminated = next((e.occurred_at for e in engagement if e.change == "TERMINATED"), None)
+        self.signed_off = [e.occurred_at for e in engagement if e.change == "SIGNED_OFF"]
+
+        def counts(dated: int) -> bool:
+            return dated >= opens and (self.terminated is None or dated <= self.terminated)
+
+        self.reports: dict[str, list[Report]] = {milestone.id: [] for milestone in contract.milestones}
+        self.decisions: dict[str, list[ApprovalDecision]] = {milestone.id: [] for milestone in contract.milestones}
+        self.values: list[KpiEvent] = []
+        for event in events:
+            match event:
+                case MilestoneEvent() if counts(event.occurred_at) and event.milestone_id in self.reports:
+                    _take_report(self.reports[event.milestone_id], event)
+                case ApprovalDecision() if counts(event.decided_at) and event.milestone_id in self.decisions:
+                    self.decisions[event.milestone_id].append(event)
+                case KpiEvent() if counts(event.observed_at):
+                    self.values.append(event)
+                case _:
+                    pass
+
+    def report_at(self, milestone: str, at: int) -> Report | None:
+        """The report in force: the last one dated by then, whatever its kind."""
+        return next((report for report in reversed(self.reports[milestone]) if report.at <= at), None)
+
+    def date_holds(self, day: date, at: int) -> int | None:
+        """The start of the day, once it has come and a tick has said so."""
+        starts = start_of(day, self.contract.timezone)
+        return starts if self.clock is not None and starts <= self.clock and starts <= at else None
+
+    def value_at(self, gate: KpiGate, at: int) -> Value | None:
+        """The value in force for a gate, or None: nothing observed by then, or sources that differ."""
+        first: dict[object, KpiEvent] = {}
+        for event in self.values:
+            if event.kpi_id == gate.id and self._admits(gate, event):
+                # The same key, revision and status again: the first to arrive stands.
+                first.setdefault((_key(event), event.revision, event.status), event)
+        best: dict[object, KpiEvent] = {}
+        for event in first.values():
+            if event.observed_at <= at:
+                rival = best.get(_key(event))
+                if rival is None or _rank(event) > _rank(rival):
+                    best[_key(event)] = event
+        if not best:
+            return None
+        latest = max(self._latest(event) for event in best.values())
+        named = [event for event in best.values() if self._latest(event) == latest]
+        if len({Fraction(event.value) for event in named}) > 1:
+            return None
+        return Value(Fraction(named[0].value), min(event.observed_at for event in named))
+
+    def satisfies(self, gate: KpiGate, at: int) -> int | None:
+        """Since when the value in force was observed, if it satisfies every bound of the gate."""
+        found = self.value_at(gate, at)
+        if found is None:
+            return None
+        value = found.value
+        holds = (
+            (gate.at_least is None or value >= Fraction(gate.at_least))
+            and (gate.above is None or value > Fraction(gate.above))
+            and (gate.at_most is None or value <= Fraction(gate.at_most))
+            and (gate.below is None or value < Fraction(gate.below))
+        )
+        return found.at if holds else None
+
+    def _admits(self, gate: KpiGate, event: KpiEvent) -> bool:
+        if gate.status != "any" and event.status.lower() != gate.status:
+            return False
+        if gate.sources and event.source not in gate.sources:
+            return False
+        if gate.unit is not None and event.unit != gate.unit:
+            return False
+        if gate.period_from is None and gate.period_to is None:
+            return True
+        if event.period_start is None or event.period_end is None:
+            return False
+        starts, ends = self._bounds(event)
+        zone = self.contract.timezone
+        return (gate.period_from is None or starts >= start_of(gate.period_from, zone)) and (
+            gate.period_to is None or ends <= start_of(gate.period_to + timedelta(days=1), zone)
+        )
+
+    def _bounds(self, event: KpiEvent) -> tuple[int, int]:
+        """The instants between which a value's period lies; a day at its end is part of it."""
+        zone, starts, ends = self.contract.timezone, event.period_start, event.period_end
+        return (
+            start_of(starts, zone) if isinstance(starts, date) else starts or 0,
+            start_of(ends + timedelta(days=1), zone) if isinstance(ends, date) else ends or 0,
+        )
+
+    def _latest(self, event: KpiEvent) -> int:
+        return event.observed_at if event.period_end is None else self._bounds(event)[1]
+
+
+def _take_report(known: list[Report], event: MilestoneEvent) -> None:
+    """Rule 7: dated before the last, said already, or lower without being a correction: no effect."""
+    completion = Fraction(0) if event.kind == "WITHDRAWN" else Fraction(event.completion)
+    if any(report.at == event.occurred_at and _content(report.event) == _content(event) for report in known):
+        return
+    if known and event.occurred_at < known[-1].at:
+        return
+    if known and event.kind == "REPORTED" and completion < known[-1].completion:
+        return
+    known.append(Report(event.occurred_at, completion, event))
+
+
+def _content(event: MilestoneEvent) -> object:
+    completion = None if event.kind == "WITHDRAWN" else Fraction(event.completion)
+    return (event.kind, completion, event.reported_by, event.evidence, sorted(event.attributes.items()))
+
+
+def _key(event: KpiEvent) -> object:
+    if event.period_start is None and event.period_end is None:
+        return (event.source, "at", event.observed_at)
+    return (event.source, event.period_start, event.period_end)
+
+
+def _rank(event: KpiEvent) -> tuple[int, bool]:
+    return (event.revision, event.status == "FINAL")

@@ -1,0 +1,86 @@
+"""What the fold's outputs add up to, event by event, and where the oracle differs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from milepost.core.contract import Contract
+from milepost.core.events import Event
+from milepost.core.fold import Received, fold
+from milepost.core.outputs import InvoiceLine, MilestoneStatus, Output, RetentionEvent
+from milepost.core.parts import Staged
+from milepost.core.replay import Empty
+from milepost.sim.oracle import Oracle
+from tests.properties.strategies import received
+
+
+@dataclass
+class Account:
+    """Totals over lines and retention events, and the last status of each milestone."""
+
+    gross: dict[str, int] = field(default_factory=dict)
+    payable: int = 0
+    retained: int = 0
+    held: int = 0
+    released: int = 0
+    lines: list[InvoiceLine] = field(default_factory=list)
+    status: dict[str, MilestoneStatus] = field(default_factory=dict)
+
+    def add(self, outputs: Iterable[Output]) -> None:
+        """Add what one event raised."""
+        for output in outputs:
+            if isinstance(output, InvoiceLine):
+                assert output.gross_minor == output.retained_minor + output.payable_minor, output
+                self.lines.append(output)
+                self.payable += output.payable_minor
+                self.retained += output.retained_minor
+                if output.milestone_id is not None:
+                    self.gross[output.milestone_id] = self.gross.get(output.milestone_id, 0) + output.gross_minor
+            elif isinstance(output, RetentionEvent):
+                assert output.amount_minor > 0, output
+                self.held += output.amount_minor if output.kind == "HELD" else -output.amount_minor
+                self.released += output.amount_minor if output.kind == "RELEASED" else 0
+                assert output.balance_minor == self.held, output
+            elif isinstance(output, MilestoneStatus):
+                self.status[output.milestone_id] = output
+
+    def billed(self) -> dict[str, int]:
+        """Gross by milestone, without those at zero."""
+        return {name: gross for name, gross in self.gross.items() if gross}
+
+
+def played(events: Sequence[Event]) -> tuple[Account, list[list[Output]]]:
+    """The account after all events, and what each of them raised."""
+    return played_as(received(list(events)))
+
+
+def played_as(records: Sequence[Received]) -> tuple[Account, list[list[Output]]]:
+    staged, account = Staged(Empty()), Account()
+    raised = []
+    for record in records:
+        raised.append(fold(staged, record))
+        account.add(raised[-1])
+    return account, raised
+
+
+def difference(contract: Contract, events: Sequence[Event], *, every: bool = True) -> str | None:
+    """The first event after which fold and oracle differ, as a sentence; None if they agree.
+
+    With `every` they are compared after each event, else at the end only.
+    """
+    oracle, account, staged = Oracle(contract), Account(), Staged(Empty())
+    for place, record in enumerate(received(list(events))):
+        account.add(fold(staged, record))
+        oracle.take(record.event)
+        if not every and place < len(events) - 1:
+            continue
+        expected = {name: gross for name, gross in oracle.gross.items() if gross}
+        found: list[tuple[str, object, object]] = [
+            ("gross by milestone", account.billed(), expected),
+            ("payable", account.payable, oracle.payable),
+            ("held", account.held, oracle.held),
+            ("released", account.released, oracle.released),
+        ]
+        for what, fold_says, oracle_says in found:
+            if fold_says != oracle_says:
+                return f"after event {place}: {what}: the fold says {fold_says}, the oracle {oracle_says}"
+    return None
