@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from milepost.kafka.admin import Topics
+from milepost.settings import Settings
 from milepost.sql.engine import Engine, connect
 from milepost.sql.migrations import migrate
 
@@ -24,3 +26,19 @@ def engine(database_url: str) -> Iterator[Engine]:
     migrate(engine)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def settings(servers: str, topic_prefix: str, database_url: str) -> Settings:
+    """For a ledger on the module's `servers`, with topics of its own."""
+    settings = Settings(
+        bootstrap_servers=servers,
+        topic_prefix=topic_prefix,
+        ledger_group=f"{topic_prefix}ledger",
+        database_url=database_url,
+        session_timeout_ms=6_000,
+        heartbeat_interval_ms=500,
+        poll_timeout_ms=20,
+    )
+    Topics(settings).apply()
+    return settings

@@ -10,14 +10,16 @@ import time
 from collections.abc import Mapping, Sequence
 
 from milepost.codec.wire import Record
+from milepost.kafka.clients import KafkaLog
 from milepost.kafka.log import GroupConsumer, GroupRefusedError, Log, LogError, Span, TopicPartition
 from milepost.ledger.rows import TOPICS, rows_of
 from milepost.observe import logs, metrics
-from milepost.sql.engine import Engine, UnavailableError, described
+from milepost.settings import Settings
+from milepost.sql.engine import Engine, UnavailableError, connect, described
 from milepost.sql.migrations import migrate
 from milepost.sql.writing import Move, TakenOverError, next_offsets, store
 
-__all__ = ["Ledger", "PositionError"]
+__all__ = ["Ledger", "PositionError", "open_ledger"]
 
 # Between two tries after the database, the broker or another owner stood in the way.
 _FIRST_PAUSE_S = 0.1
@@ -265,3 +267,15 @@ def _answer(asked: Sequence[asyncio.Future[dict[TopicPartition, int]]], position
     for future in asked:
         if not future.done():
             future.set_result(positions)
+
+
+def open_ledger(settings: Settings) -> Ledger:
+    """The ledger that the settings describe, connected to nothing yet. Raises `DatabaseError`."""
+    return Ledger(
+        KafkaLog(settings),
+        connect(settings.database_url.get_secret_value()),
+        group=settings.ledger_group,
+        prefix=settings.topic_prefix,
+        max_records=settings.max_records,
+        poll_timeout_s=settings.poll_timeout_ms / 1000,
+    )
