@@ -1,4 +1,4 @@
-"""The headers of an output: CloudEvents 1.0 in binary mode, and the trace of the record that caused it.
+"""The headers of events and outputs: CloudEvents 1.0 in binary mode, and the trace of the record that caused an output.
 
 `ce_id` follows from what the output is: the id it carries, an audit entry's place in its chain, or, for a status, the
 record that caused it. The same output raised again after a restart has the same id, so `ce_source` and `ce_id` tell a
@@ -12,9 +12,11 @@ from typing import Any
 
 from milepost.codec.wire import Record
 from milepost.core.calendar import instant_text
+from milepost.core.engagement import dated
+from milepost.core.events import ClockTick, Event, InvoiceAcknowledgement
 from milepost.core.outputs import ApprovalRequest, AuditEntry, InvoiceLine, MilestoneStatus, Output, RetentionEvent
 
-__all__ = ["CONTENT_TYPE", "SOURCE", "carried", "headers_of", "type_of"]
+__all__ = ["CONTENT_TYPE", "SOURCE", "carried", "event_headers", "headers_of", "type_of"]
 
 SOURCE = "milepost/join"
 CONTENT_TYPE = "application/avro"
@@ -35,6 +37,21 @@ def type_of(record: str) -> str:
 def carried(headers: Iterable[Header]) -> list[Header]:
     """The trace headers of a record, to be passed on to what it causes."""
     return [(name, value) for name, value in headers if name in _CARRIED and len(value or b"") <= _CARRIED_LIMIT_BYTES]
+
+
+def event_headers(event: Event | InvoiceAcknowledgement, sender: str) -> list[Header]:
+    """The headers of an event; `sender` stands as the source of a tick, which names none of its own."""
+    time = _time(event.occurred_at if isinstance(event, InvoiceAcknowledgement) else dated(event))
+    headers = [
+        ("content-type", CONTENT_TYPE.encode()),
+        ("ce_specversion", b"1.0"),
+        ("ce_type", type_of(type(event).__name__).encode()),
+        ("ce_time", time),
+    ]
+    if isinstance(event, ClockTick):
+        return [*headers, ("ce_id", b"tick:" + time), ("ce_source", sender.encode())]
+    identity = [("ce_id", event.event_id), ("ce_source", event.source), ("ce_subject", event.engagement_id)]
+    return headers + [(name, text.encode()) for name, text in identity]
 
 
 def headers_of(output: Output, cause: Record, place: int, trace: Sequence[Header] = ()) -> list[Header]:

@@ -116,7 +116,6 @@ _NAMES: dict[str, Any] = {
     "_ints": _Ints(),
     "_instant": _instant,
     "_day": _day,
-    "_date": date,
 }
 
 
@@ -233,4 +232,4 @@ class _Writer:
 
 
 # How the branches of a union are told apart; the last branch needs no test.
-_TESTS = {"null": "{0} is None", "date": "type({0}) is _date"}
+_TESTS = {"null": "{0} is None", "instant": "type({0}) is int"}
