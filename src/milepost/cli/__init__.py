@@ -2,7 +2,7 @@
 
 import typer
 
-from milepost.cli import broker, config, contract, run, simulate, topics
+from milepost.cli import broker, config, contract, publish, run, simulate, tail, topics
 
 __all__ = ["app", "main"]
 
@@ -19,6 +19,8 @@ app.add_typer(contract.app, name="contract")
 app.command("broker")(broker.broker)
 app.add_typer(topics.app, name="topics")
 app.command("simulate")(simulate.simulate)
+app.command("publish")(publish.publish)
+app.command("tail")(tail.tail)
 
 
 def main() -> None:

@@ -1,0 +1,168 @@
+"""Events onto their topics: idempotent, acknowledged by all replicas, engagements where murmur2 puts them.
+
+A tick goes to every partition. Timestamps are those of sending, but never equal or falling for one engagement: a join
+that reads several topics in one go then folds an engagement's events in the order in which they were sent.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from milepost.codec import cloudevents, records
+from milepost.core.events import ClockTick, Event, InvoiceAcknowledgement
+from milepost.settings import Settings
+
+__all__ = ["Place", "PublishError", "Publisher"]
+
+SENDER = "milepost/publish"
+# A broker that is there answers at once; an election takes a few seconds.
+ANSWER_S = 20.0
+# How far ahead of the clock timestamps may run; brokers refuse what is an hour ahead.
+LEAD_MS = 600_000
+LINGER_MS = 5
+# Waiting in the client at most; `send` waits when there are more.
+QUEUE_RECORDS = 100_000
+QUEUE_KIB = 256 * 1024
+# librdkafka writes lost connections to stderr by itself; the exception says the same.
+SYSLOG_CRITICAL = 2
+
+
+class PublishError(Exception):
+    """The brokers did not take an event; the message names the topic or the address, and the way out."""
+
+
+class Place(NamedTuple):
+    """Where a record was stored. `topic` is the name in events.md, without a prefix."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Publisher:
+    """One producer; `send` queues, `flush` waits for the acknowledgements. Blocks; not for several threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        timeout_ms = settings.send_timeout_ms
+        self._producer = Producer(
+            {
+                "bootstrap.servers": settings.bootstrap_servers,
+                "client.id": "milepost-publish",
+                "enable.idempotence": True,
+                "acks": "all",
+                "partitioner": "murmur2_random",
+                "compression.type": "none",
+                "linger.ms": LINGER_MS,
+                "delivery.timeout.ms": timeout_ms,
+                "queue.buffering.max.messages": QUEUE_RECORDS,
+                "queue.buffering.max.kbytes": QUEUE_KIB,
+                "log_level": SYSLOG_CRITICAL,
+            }
+        )
+        self._partitions: dict[str, int] = {}
+        self._stored: list[Place] = []
+        self._failures: list[str] = []
+        self._stamps: dict[str, int] = {}
+        self._latest = 0  # of all timestamps given out
+        self._ticked = 0  # that of the last tick
+
+    def prepare(self, topics: Iterable[str]) -> None:
+        """Look that the topics exist. Raises `PublishError` naming the first that does not."""
+        for topic in topics:
+            name = self._settings.topic(topic)
+            try:
+                found = self._producer.list_topics(name, timeout=ANSWER_S).topics[name]
+            except KafkaException as error:
+                servers = self._settings.bootstrap_servers
+                message = f"no broker answers at {servers}: {_reason(error)}; set MILEPOST_BOOTSTRAP_SERVERS"
+                raise PublishError(message) from error
+            if found.error is not None:
+                raise PublishError(f"topic {name}: {found.error.str()}; create it with `milepost topics apply`")
+            self._partitions[topic] = len(found.partitions)
+
+    def send(self, topic: str, event: Event | InvoiceAcknowledgement) -> None:
+        """Queue one event for its topic, a tick for each of its partitions; waits while the queue is full.
+
+        Raises `PublishError` for what the client refuses, and for what the brokers refused since the last `flush`.
+        """
+        if topic not in self._partitions:
+            self.prepare([topic])
+        record = partial(
+            self._produce,
+            topic,
+            value=records.encode_event(event),
+            headers=cloudevents.event_headers(event, SENDER),
+        )
+        if isinstance(event, ClockTick):
+            stamp = self._ticked = self._after(self._latest)
+            for number in range(self._partitions[topic]):
+                record(partition=number, timestamp=stamp)
+        else:
+            last = max(self._stamps.get(event.engagement_id, 0), self._ticked)
+            stamp = self._stamps[event.engagement_id] = self._after(last)
+            record(key=records.key_of(event), timestamp=stamp)
+        self._latest = max(self._latest, stamp)
+        self._producer.poll(0)
+        self._raise_failures()
+
+    def flush(self) -> list[Place]:
+        """Wait until everything is acknowledged; where it was stored since the last flush, in no particular order.
+
+        Raises `PublishError` when a record was refused or not acknowledged in time.
+        """
+        left = self._producer.flush(self._settings.send_timeout_ms / 1000 + ANSWER_S)
+        self._raise_failures()
+        if left:
+            raise PublishError(f"{left} records were not acknowledged by {self._settings.bootstrap_servers} in time")
+        stored, self._stored = self._stored, []
+        return stored
+
+    @staticmethod
+    def counts(stored: Iterable[Place]) -> dict[str, int]:
+        """How many records each topic took, by topic in alphabetical order."""
+        return dict(sorted(Counter(place.topic for place in stored).items()))
+
+    @staticmethod
+    def _after(last: int) -> int:
+        """Now, or the millisecond after `last` while that is not too far ahead of the clock."""
+        now = int(time.time() * 1000)
+        return max(now, min(last + 1, now + LEAD_MS))
+
+    def _produce(self, topic: str, **record: Any) -> None:
+        while True:
+            try:
+                self._producer.produce(
+                    self._settings.topic(topic), on_delivery=partial(self._delivered, topic), **record
+                )
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+                self._raise_failures()
+            except KafkaException as error:
+                raise PublishError(f"an event for {topic} cannot be sent: {_reason(error)}") from error
+
+    def _delivered(self, topic: str, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._failures.append(f"an event for {topic} was not stored: {error.str()}")
+        else:
+            partition, offset = message.partition(), message.offset()
+            assert partition is not None
+            assert offset is not None
+            self._stored.append(Place(topic, partition, offset))
+
+    def _raise_failures(self) -> None:
+        if self._failures:
+            more = f" (and {len(self._failures) - 1} more)" if len(self._failures) > 1 else ""
+            message = self._failures[0] + more
+            self._failures = []
+            raise PublishError(message)
+
+
+def _reason(error: KafkaException) -> str:
+    cause = error.args[0]
+    return cause.str() if isinstance(cause, KafkaError) else str(error)
