@@ -14,7 +14,7 @@ def page() -> str:
         "# The life of a milestone occurrence",
         "",
         "Generated from `src/milepost/core/lifecycle.py` by `make golden`. A state is derived from facts, so a late",
-        "fact can lead back; the fold stops its worker rather than take a way that is not in this table.",
+        "fact can lead back; an event that would take a way which is not in this table becomes a dead letter.",
         "",
         "```mermaid",
         "stateDiagram-v2",

@@ -34,7 +34,7 @@ def fold(staged: Staged, received: Received) -> list[Output]:
     """Fold one event into the staged state and return what it raised, in the order in which it was raised.
 
     Raises ConservationError or LifecycleError (both AssertionError) if the result would be wrong: the host discards
-    the batch.
+    what was staged and makes a dead letter of the event.
     """
     event = received.event
     if isinstance(event, ClockTick):

@@ -1,4 +1,5 @@
-"""What must hold after every event (rule 6); a fold that breaks it stops its worker rather than bill on."""
+"""What must hold after every event (rule 6). A fold that would break it raises: the event becomes a dead letter
+(FOLD_FAILED), nothing of it is billed, and the engagement stays as it was."""
 
 from milepost.core.facts import Account
 from milepost.core.rules.retention import held_now
