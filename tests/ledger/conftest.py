@@ -1,12 +1,12 @@
 """Every test that asks for `database_url` runs on SQLite and on PostgreSQL."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from milepost.kafka.admin import Topics
-from milepost.settings import Settings
+from milepost.settings import Settings, load
 from milepost.sql.engine import Engine, connect
 from milepost.sql.migrations import migrate
 
@@ -29,16 +29,26 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def settings(servers: str, topic_prefix: str, database_url: str) -> Settings:
-    """For a ledger on the module's `servers`, with topics of its own."""
-    settings = Settings(
-        bootstrap_servers=servers,
-        topic_prefix=topic_prefix,
-        ledger_group=f"{topic_prefix}ledger",
-        database_url=database_url,
-        session_timeout_ms=6_000,
-        heartbeat_interval_ms=500,
-        poll_timeout_ms=20,
-    )
-    Topics(settings).apply()
-    return settings
+def settings_of(servers: str, topic_prefix: str) -> Callable[[str], Settings]:
+    """Settings for a database's URL: a ledger on the module's `servers`, with topics of its own."""
+
+    def make(database_url: str) -> Settings:
+        settings = load(
+            bootstrap_servers=servers,
+            topic_prefix=topic_prefix,
+            ledger_group=f"{topic_prefix}ledger",
+            database_url=database_url,
+            session_timeout_ms=6_000,
+            heartbeat_interval_ms=500,
+            poll_timeout_ms=20,
+        )
+        Topics(settings).apply()
+        return settings
+
+    return make
+
+
+@pytest.fixture
+def settings(settings_of: Callable[[str], Settings], database_url: str) -> Settings:
+    """For a ledger on the module's `servers` and either database."""
+    return settings_of(database_url)

@@ -8,7 +8,8 @@ from aiokafka import AIOKafkaProducer
 
 from milepost.codec.wire import Record
 from milepost.core.outputs import InvoiceLine, Output
-from milepost.ledger.service import Ledger, open_ledger
+from milepost.ledger.service import Ledger
+from milepost.ledger.wiring import ledger_service
 from milepost.settings import Settings
 from tests.ledger import made
 
@@ -31,7 +32,7 @@ def spread(outputs: Iterable[Output], txseq: int = 1) -> list[Record]:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Ledger]:
     """A ledger at work in this process; stopped in good order at the end."""
-    ledger = open_ledger(settings)
+    ledger = ledger_service(settings)
     task = asyncio.create_task(ledger.run())
     try:
         yield ledger

@@ -25,7 +25,7 @@ async def has_lines(engine: Engine, count: int) -> None:
         return len(LedgerReading(engine).lines())
 
     async with asyncio.timeout(60):
-        while await asyncio.to_thread(found) != count:  # noqa: ASYNC110 (a database tells nobody)
+        while await asyncio.to_thread(found) != count:
             await asyncio.sleep(0.1)
 
 

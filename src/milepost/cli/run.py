@@ -15,11 +15,6 @@ __all__ = ["app"]
 app = typer.Typer(help="Run a process until SIGTERM or Ctrl-C.", no_args_is_help=True)
 
 
-@app.callback()
-def _run() -> None:
-    """Keep `join` a command of its own while it is the only one."""
-
-
 @app.command()
 def join() -> None:
     """Join events with contracts: lines, retention, requests, statuses and audit entries, exactly once.
@@ -30,6 +25,18 @@ def join() -> None:
     from milepost.join.wiring import join_service
 
     _host(join_service)
+
+
+@app.command()
+def ledger() -> None:
+    """Keep lines, retention, requests, statuses and audit entries in MILEPOST_DATABASE_URL, each exactly once.
+
+    Waits while the broker, a topic or the database is away. Run it as often as there are partitions; the ledgers share
+    them. Exit status 1: a record or an offset that cannot be right; nothing of it is stored.
+    """
+    from milepost.ledger.wiring import ledger_service
+
+    _host(ledger_service)
 
 
 def _host(*makers: Callable[[settings.Settings], hosting.Service]) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from milepost.codec import records
 from milepost.codec.topics import DEAD_LETTER_TOPIC
 from milepost.codec.wire import Record, Undecodable, header, unframe
+from milepost.observe.hosting import StoppedError
 from milepost.sql import tables
 from milepost.sql.writing import Row, StatusKey
 
@@ -40,7 +41,7 @@ _ORIGINAL = "__connect.errors."
 _json = msgspec.json.Encoder().encode
 
 
-class UnreadableError(Exception):
+class UnreadableError(StoppedError):
     """A record of an output topic that this release cannot read; the message names its place and the way out."""
 
 

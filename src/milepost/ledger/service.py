@@ -10,16 +10,15 @@ import time
 from collections.abc import Mapping, Sequence
 
 from milepost.codec.wire import Record
-from milepost.kafka.clients import KafkaLog
 from milepost.kafka.log import GroupConsumer, GroupRefusedError, Log, LogError, Span, TopicPartition
 from milepost.ledger.rows import TOPICS, rows_of
 from milepost.observe import logs, metrics
-from milepost.settings import Settings
-from milepost.sql.engine import Engine, UnavailableError, connect, described
+from milepost.observe.hosting import StoppedError
+from milepost.sql.engine import DatabaseError, Engine, UnavailableError, described
 from milepost.sql.migrations import migrate
-from milepost.sql.writing import Move, TakenOverError, next_offsets, store
+from milepost.sql.writing import ContradictionError, Move, TakenOverError, next_offsets, store
 
-__all__ = ["Ledger", "PositionError", "open_ledger"]
+__all__ = ["Ledger", "PositionError"]
 
 # Between two tries after the database, the broker or another owner stood in the way.
 _FIRST_PAUSE_S = 0.1
@@ -28,7 +27,7 @@ _LONGEST_PAUSE_S = 5.0
 _log = logs.logger(__name__)
 
 
-class PositionError(Exception):
+class PositionError(StoppedError):
     """The database's offset does not exist in the topic; the message says what that means and what to do."""
 
 
@@ -37,8 +36,8 @@ class Ledger:
 
     `prefix` is what stands before the topics' names on the brokers: offsets are kept by the full name. `run()` returns
     after `stop()`; it waits, saying for what, while the broker, a topic or the database is away, and raises
-    `UnreadableError`, `ContradictionError`, `PositionError`, `DatabaseError` or `GroupRefusedError` when waiting cannot
-    help; nothing of the records concerned is stored then.
+    `StoppedError` when waiting cannot help: a record that cannot be read or contradicts a row, an offset that does not
+    exist, a database of a newer release, a group that cannot share. Nothing of the records concerned is stored then.
     """
 
     def __init__(
@@ -73,6 +72,8 @@ class Ledger:
             await self._until_connected()
             while not self._stopping.is_set():
                 await self._round()
+        except (ContradictionError, DatabaseError, GroupRefusedError) as error:
+            raise StoppedError(str(error)) from error
         finally:
             self._ended.set()
             _answer(self._asked, {})
@@ -132,7 +133,7 @@ class Ledger:
                 await asyncio.to_thread(migrate, self._engine)
                 return
             except UnavailableError as error:
-                await self._wait("waiting for the database", database=described(self._engine), found=str(error))
+                await self._wait("waiting for the database", found=str(error))
 
     async def _until_connected(self) -> None:
         while not self._stopping.is_set():
@@ -170,7 +171,7 @@ class Ledger:
         except TakenOverError as error:
             await self._start_over("another ledger stored these records", found=str(error))
         except UnavailableError as error:
-            await self._start_over("waiting for the database", database=described(self._engine), found=str(error))
+            await self._start_over("waiting for the database", found=str(error))
         except LogError as error:
             await self._start_over("waiting for Kafka", found=str(error))
         finally:
@@ -267,15 +268,3 @@ def _answer(asked: Sequence[asyncio.Future[dict[TopicPartition, int]]], position
     for future in asked:
         if not future.done():
             future.set_result(positions)
-
-
-def open_ledger(settings: Settings) -> Ledger:
-    """The ledger that the settings describe, connected to nothing yet. Raises `DatabaseError`."""
-    return Ledger(
-        KafkaLog(settings),
-        connect(settings.database_url.get_secret_value()),
-        group=settings.ledger_group,
-        prefix=settings.topic_prefix,
-        max_records=settings.max_records,
-        poll_timeout_s=settings.poll_timeout_ms / 1000,
-    )

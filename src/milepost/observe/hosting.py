@@ -43,8 +43,9 @@ def host(
 ) -> int:
     """Run services, made inside the event loop, until SIGTERM, SIGINT or an end of their own; the exit status.
 
-    0: ended as asked. 1: a service stopped by itself, its reason is the last line on stderr, or the end took longer
-    than `shutdown_timeout_s`. `metrics_address` None: no metrics over HTTP; port 0 takes a free one.
+    0: ended as asked. 1: a service stopped by itself (its maker may say so too), its reason is the last line on stderr,
+    or the end took longer than `shutdown_timeout_s`. `metrics_address` None: no metrics over HTTP; port 0 takes a free
+    one.
     """
     exposition = None
     if metrics_address is not None:
@@ -62,7 +63,10 @@ def host(
 
 async def _host(makers: Sequence[Callable[[], Service]], shutdown_timeout_s: float) -> list[str]:
     loop = asyncio.get_running_loop()
-    services = [make() for make in makers]
+    try:
+        services = [make() for make in makers]
+    except StoppedError as unusable:
+        return [" ".join(str(unusable).split())]
     ending = _Ending(services, shutdown_timeout_s)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.asked, number)
