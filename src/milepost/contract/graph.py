@@ -15,13 +15,9 @@ def cycles(edges: Iterable[tuple[str, str]]) -> list[list[str]]:
     for source, target in edges:
         graph.setdefault(source, {})[target] = None
         graph.setdefault(target, {})
-    found = []
-    for knot in _components(graph):
-        members = set(knot)
-        first = next(name for name in graph if name in members)
-        if len(knot) > 1 or first in graph[first]:
-            found.append(_way_back(graph, first, members))
     order = {name: place for place, name in enumerate(graph)}
+    knots = (knot for knot in _components(graph) if len(knot) > 1 or knot[0] in graph[knot[0]])
+    found = [_way_back(graph, min(knot, key=order.__getitem__), set(knot)) for knot in knots]
     return sorted(found, key=lambda cycle: order[cycle[0]])
 
 

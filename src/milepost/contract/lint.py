@@ -29,9 +29,12 @@ People = Mapping[str, tuple[Person, ...]]
 
 def check_dependencies(findings: Findings, dependencies: Sequence[tuple[str, str, Path]]) -> None:
     """No milestone may wait for itself, however many lie between."""
-    for cycle in cycles((source, target) for source, target, _ in dependencies):
-        path = next(path for source, target, path in dependencies if (source, target) == (cycle[0], cycle[1]))
+    paths: dict[tuple[str, str], Path] = {}
+    for source, target, path in dependencies:
+        paths.setdefault((source, target), path)
+    for cycle in cycles(paths):
         way = " -> ".join(cycle if len(cycle) <= 12 else [*cycle[:11], "...", cycle[-1]])
+        path = paths[cycle[0], cycle[1]]
         findings.error(path, f"the milestones wait for each other: {way}", "take one of these dependencies out")
 
 
