@@ -36,6 +36,8 @@ FETCH_BYTES_PARTITION = 4 << 20
 FETCH_BYTES = 64 << 20
 # The broker answers an idle fetch after this; a paused partition's new data is asked for no later.
 FETCH_WAIT_MS = 500
+# The embedded broker answers an idle fetch only when its time is over, whatever arrives meanwhile.
+FETCH_WAIT_EMBEDDED_MS = 50
 EMPTY_ANSWERS = 3
 _VERIFICATION = "transaction.partition.verification.enable"
 
@@ -70,7 +72,7 @@ class KafkaGroupConsumer:
             request_timeout_ms=settings.request_timeout_ms,
             max_partition_fetch_bytes=FETCH_BYTES_PARTITION,
             fetch_max_bytes=FETCH_BYTES,
-            fetch_max_wait_ms=FETCH_WAIT_MS,
+            fetch_max_wait_ms=FETCH_WAIT_MS if self._check_crcs else FETCH_WAIT_EMBEDDED_MS,
             check_crcs=self._check_crcs,
             retry_backoff_ms=100,
         )
