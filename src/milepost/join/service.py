@@ -51,7 +51,7 @@ class JoinService:
         self.partitions: dict[int, PartitionJoin] = {}
         self._setting = Setting(source, worker, options, make_store, on_step)
         self._partition_type = partition_type
-        self._consumer: GroupConsumer = source.consumer(options.group, options.inputs, self)
+        self._member: GroupConsumer | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._held = asyncio.Event()  # between "assigned" and "revoked"
@@ -78,6 +78,7 @@ class JoinService:
             await self._check_topics()
             for sentence in await self.source.weaknesses():
                 log.warning("exactly once is weaker than it should be", why=sentence)
+            self._member = self.source.consumer(self.options.group, self.options.inputs, self)
             await self._consumer.start()
             tasks.append(asyncio.create_task(self._poll_for_ever(), name="join-poll"))
             tasks.append(asyncio.create_task(Watchdog(self, self._consumer).run(), name="join-watchdog"))
@@ -93,6 +94,11 @@ class JoinService:
             self._fail("; ".join(one.trouble for one in self.partitions.values() if one.phase is Phase.STOPPED))
         if self._failure is not None:
             raise self._failure
+
+    @property
+    def _consumer(self) -> GroupConsumer:
+        assert self._member is not None, "used before the log was connected"
+        return self._member
 
     async def _check_topics(self) -> None:
         topics = (*self.options.inputs, *self.options.outputs, self.options.state_topic)
@@ -330,7 +336,8 @@ class JoinService:
             await asyncio.wait(set(self._background), timeout=bound)
         try:
             async with asyncio.timeout(bound):
-                await self._consumer.stop()
+                if self._member is not None:
+                    await self._member.stop()
         except (TimeoutError, LogError) as error:
             log.warning("left the group without saying so", reason=str(error) or "no answer")
         # A poll does not notice that its consumer stopped.

@@ -109,7 +109,8 @@ class KafkaProducer:
         target = TopicPartition(topic, partition)
         batch, size = producer.create_batch(), 0
         with translated():
-            for key, value, headers in messages:
+            for key, value, given in messages:
+                headers = list(given)  # the client's builder takes nothing else
                 if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
                     await self._queue(target, batch, size)
                     batch, size = producer.create_batch(), 0

@@ -15,6 +15,7 @@ from milepost.kafka.log import Committed, FencedError, LogError, Message, Reject
 __all__ = ["Entry", "SimBroker", "State", "Transaction"]
 
 MAX_MESSAGE_BYTES = 1_048_588
+BATCH_BYTES = 1_000_000
 
 
 class State(Enum):
@@ -158,9 +159,9 @@ class SimBroker:
         """Write in the id's transaction, which begins by itself; the offset of the first record."""
         transaction = self._transaction(name, epoch)
         limit = self.max_message_bytes.get(partition.topic, MAX_MESSAGE_BYTES)
-        size = sum(len(message.key or b"") + len(message.value or b"") for message in messages)
-        if size > limit:
-            raise RejectedError(f"MessageSizeTooLarge: {size} bytes for {partition.topic}, {limit} allowed")
+        largest = max(_batch_sizes(messages), default=0)
+        if largest > limit:
+            raise RejectedError(f"MessageSizeTooLarge: {largest} bytes for {partition.topic}, {limit} allowed")
         if partition not in transaction.partitions:
             transaction.partitions.append(partition)
         return self._append(partition, messages, transaction, None)
@@ -250,3 +251,15 @@ class SimBroker:
             found.end += 1
         if state is State.COMMITTED:
             self._committed.update(transaction.offsets)
+
+
+def _batch_sizes(messages: Sequence[Message]) -> list[int]:
+    """Sizes of the batches that the client makes; the broker's limit is for a batch, not for a record."""
+    sizes: list[int] = []
+    for message in messages:
+        size = len(message.key or b"") + len(message.value or b"")
+        if sizes and sizes[-1] + size <= BATCH_BYTES:
+            sizes[-1] += size
+        else:
+            sizes.append(size)
+    return sizes
