@@ -141,11 +141,10 @@ def _value(shape: Shape, value: object, path: str, problems: list[str]) -> Any:
 
 def _string(_: Shape, value: object, path: str, problems: list[str]) -> Any:
     if path == "contract" and isinstance(value, Mapping):
-        return msgspec.json.encode(value).decode()
+        return _document(value, path, problems)
     if not isinstance(value, str):
-        hint = (
-            f'; write it in quotes: "{value}"' if isinstance(value, int | float) and value not in (True, False) else ""
-        )
+        is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+        hint = f'; write it in quotes: "{value}"' if is_number and _found(value).startswith("the number") else ""
         problems.append(f"{path}: {_found(value)}; expected a string{hint}")
         return None
     if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
