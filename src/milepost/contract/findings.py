@@ -1,7 +1,7 @@
 """What is wrong with a contract: every finding names its place, what was found, what was expected, and the way out."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import msgspec
@@ -119,12 +119,13 @@ class Findings:
             path = path[:-1]
         return self._lines.get(path)
 
-    def nearest(self, name: str, candidates: Iterable[str]) -> str | None:
+    def nearest(self, name: str, candidates: Collection[str]) -> str | None:
         """The candidate that `name` is most probably a slip of, or None."""
-        known = [candidate for candidate in candidates if len(candidate) <= _LONGEST_NAME_COMPARED]
-        self._comparisons += len(known)
+        self._comparisons += len(candidates)
         if len(name) > _LONGEST_NAME_COMPARED or self._comparisons > _MAX_COMPARISONS:
             return None
+        # Sorted, so that a set's order never decides.
+        known = sorted(candidate for candidate in candidates if len(candidate) <= _LONGEST_NAME_COMPARED)
         for candidate in known:
             if candidate.lower() == name.lower():
                 return candidate

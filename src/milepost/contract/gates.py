@@ -70,7 +70,7 @@ def _no_kind(read: Reader, value: dict[str, Value], path: Path) -> None:
     if not value:
         read.wrong(value, path, "a gate", "a gate is {evidence: ...}, {kpi: ...}, {date: ...} or {milestone: ...}")
     for key in value:
-        near = read.findings.nearest(key, sorted(GATES.supported | GATES.later))
+        near = read.findings.nearest(key, GATES.supported | GATES.later)
         fix = f'did you mean "{near}"?' if near else "a gate is evidence, kpi, date or milestone"
         read.findings.error((*path, key), f"the key {describe(key)} is unknown", fix)
 

@@ -4,7 +4,7 @@ Every method takes the value and its path. Decimals stay the strings that were s
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from datetime import date
 from decimal import Context, Decimal
 from fractions import Fraction
@@ -91,7 +91,7 @@ class Reader:
             if key in shape.later:
                 self.later((*path, key))
                 continue
-            near = self.findings.nearest(key, sorted(shape.supported | shape.later))
+            near = self.findings.nearest(key, shape.supported | shape.later)
             fix = f'did you mean "{near}"?' if near else f"known here: {_listed(shape)}"
             self.findings.error((*path, key), f"the key {describe(key)} is unknown", fix)
 
@@ -281,14 +281,13 @@ class Reader:
 
     # --------------------------------------------------------------------------------------------------- references
 
-    def known(self, name: str | None, path: Path, names: Iterable[str], what: str, define: str) -> bool:
+    def known(self, name: str | None, path: Path, names: Collection[str], what: str, define: str) -> bool:
         """Whether `name` is defined; a finding with the nearest name where it is not."""
         if name is None:
             return False
-        names = names if isinstance(names, frozenset) else frozenset(names)
         if name in names:
             return True
-        near = self.findings.nearest(name, sorted(names)[:1000])
+        near = self.findings.nearest(name, names)
         fix = f'did you mean "{near}"?' if near else define
         self.findings.error(path, f"there is no {what} {describe(name)}", fix)
         return False
