@@ -1,7 +1,11 @@
 """What the documents tell people to type exists, and what they point at is there."""
 
+import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import NamedTuple
@@ -22,13 +26,18 @@ class Command(NamedTuple):
     words: tuple[str, ...]
 
 
+def blocks(path: Path) -> list[str]:
+    """The text of every `sh` block."""
+    return re.findall(r"^```sh\n(.*?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
 def commands() -> list[Command]:
     """Every line of every `sh` block, without its comment."""
     return [
         Command(f"{path.relative_to(ROOT)}: {line.strip()}", tuple(words))
         for path in DOCUMENTS
-        for block in re.finditer(r"^```sh\n(.*?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-        for line in block[1].replace("\\\n", " ").splitlines()
+        for block in blocks(path)
+        for line in block.replace("\\\n", " ").splitlines()
         if (words := shlex.split(line, comments=True))
     ]
 
@@ -64,6 +73,52 @@ def test_what_people_are_told_to_type_exists(command: Command) -> None:
         milepost(words)
     else:
         assert program in {"git", "cd", "docker"} or (ROOT / program).is_file(), f"unknown program {program}"
+
+
+def alone(command: Command) -> bool:
+    """Whether a command is finished by itself, without a broker, a container or a build."""
+    return command.words[0] == ".venv/bin/milepost" and command.words[1] in {"contract", "simulate", "config"}
+
+
+@pytest.mark.parametrize("command", [each for each in commands() if alone(each)], ids=lambda command: command.where)
+def test_what_needs_no_broker_runs_as_it_stands(command: Command) -> None:
+    program = Path(sys.executable).with_name("milepost")
+    run = subprocess.run([program, *command.words[1:]], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout
+
+
+def test_the_walk_through_bills_on_a_broker(embedded_broker: str, tmp_path: Path) -> None:
+    """The README's commands on a broker, in their order; what stays running is ended at last."""
+    block = next(block for block in blocks(ROOT / "README.md") if "topics apply" in block)
+    first, *lines = [shlex.split(line) for line in block.splitlines()]
+    assert first == ["make", "kafka"]  # here the embedded broker takes its place
+    environment = os.environ | {
+        "MILEPOST_BOOTSTRAP_SERVERS": embedded_broker,
+        "MILEPOST_DATABASE_URL": f"sqlite:///{tmp_path}/milepost.db",
+    }
+    running, printed = [], ""
+    try:
+        for program, *words in lines:
+            assert program == ".venv/bin/milepost"
+            command = [str(Path(sys.executable).with_name("milepost")), *words]
+            if words[0] == "run":
+                with (tmp_path / "run.log").open("w") as log:
+                    running.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log))
+                continue
+            # In a terminal it stays until Ctrl-C; here until the lines have come.
+            command += ["--until-idle", "15"] if words[0] == "tail" else []
+            run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90)
+            assert run.returncode == 0, run.stderr + (tmp_path / "run.log").read_text()
+            printed = run.stdout
+        assert [process.poll() for process in running] == [None], (tmp_path / "run.log").read_text()
+    finally:
+        for process in running:
+            process.terminate()
+            process.wait(30)
+    printed_lines = [json.loads(line) for line in printed.splitlines()]
+    assert {line["topic"] for line in printed_lines} == {"invoice-lines"}
+    assert len(printed_lines) >= 3
 
 
 def test_the_readme_has_commands() -> None:
