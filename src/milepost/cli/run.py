@@ -39,6 +39,15 @@ def ledger() -> None:
     _host(ledger_service)
 
 
+@app.command("all")
+def everything() -> None:
+    """The join and the ledger in one process, for one machine; the one that ends takes the other with it."""
+    from milepost.join.wiring import join_service
+    from milepost.ledger.wiring import ledger_service
+
+    _host(join_service, ledger_service)
+
+
 def _host(*makers: Callable[[settings.Settings], hosting.Service]) -> None:
     try:
         chosen = settings.load()

@@ -54,10 +54,7 @@ def _print_lines(raised: Iterable[Raised]) -> Counter[str]:
 
 
 def _print_tables(raised: list[Raised]) -> Counter[str]:
-    from rich.console import Console
-
     from milepost.demo import tables
 
-    console = Console() if sys.stdout.isatty() else Console(width=tables.WIDTH)
-    tables.print_tables(tables.from_outputs(one.output for one in raised), console)
+    tables.print_tables(tables.from_outputs(one.output for one in raised), sys.stdout)
     return Counter(one.output.reason for one in raised if isinstance(one.output, DeadLetter))

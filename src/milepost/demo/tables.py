@@ -3,17 +3,17 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from io import StringIO
+from typing import TYPE_CHECKING, TextIO
 
 from milepost.core.money import format_minor
 from milepost.core.outputs import ApprovalRequest, InvoiceLine, MilestoneStatus, Output, RetentionEvent
 from milepost.ledger.reading import LedgerReading, RetentionBalance, is_open
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
-__all__ = ["Picture", "from_ledger", "from_outputs", "print_tables", "still_to_sign"]
+__all__ = ["Picture", "from_ledger", "from_outputs", "open_milestones", "print_tables", "still_to_sign"]
 
 # Without a terminal there is no width to ask for; wide enough that no cell wraps in the examples.
 WIDTH = 130
@@ -65,6 +65,15 @@ def from_outputs(outputs: Iterable[Output]) -> Picture:
     return Picture(lines, balances, list(statuses.values()), requests)
 
 
+def open_milestones(picture: Picture) -> list[MilestoneStatus]:
+    """Those that may still bill. A sign-off in effect and a milestone without a fee stay accepted, and miss nothing."""
+    return [
+        status
+        for status in picture.statuses
+        if is_open(status) and (status.missing or status.parked or status.at_stake_minor)
+    ]
+
+
 def still_to_sign(status: MilestoneStatus, requests: Iterable[ApprovalRequest]) -> list[str]:
     """Who is asked to sign what is open now: "role (people)", in the order of the steps."""
     latest: dict[int, ApprovalRequest] = {}
@@ -79,12 +88,18 @@ def still_to_sign(status: MilestoneStatus, requests: Iterable[ApprovalRequest]) 
     ]
 
 
-def print_tables(picture: Picture, console: "Console") -> None:
+def print_tables(picture: Picture, stream: TextIO) -> None:
     """Print the three tables: invoice lines with totals, retention, and what open milestones still miss."""
-    console.print(_lines(picture))
-    if picture.balances:
-        console.print(_retention(picture))
-    console.print(_open(picture))
+    from rich.console import Console
+
+    shown = [_lines(picture), *([_retention(picture)] if picture.balances else []), _open(picture)]
+    if stream.isatty():
+        Console(file=stream, highlight=False).print(*shown)
+        return
+    text = StringIO()
+    Console(file=text, width=WIDTH, highlight=False).print(*shown)
+    stream.writelines(line.rstrip() + "\n" for line in text.getvalue().splitlines())
+    stream.flush()
 
 
 def _table(title: str, *columns: str) -> "Table":
@@ -131,10 +146,7 @@ def _retention(picture: Picture) -> "Table":
 
 def _open(picture: Picture) -> "Table":
     table = _table("Open milestones", "engagement", "milestone", "state", ">at stake", "missing", "to be signed by")
-    for status in picture.statuses:
-        # A sign-off in effect and a milestone without a fee stay accepted for ever, and miss nothing.
-        if not is_open(status) or not (status.missing or status.parked or status.at_stake_minor):
-            continue
+    for status in open_milestones(picture):
         worth = _money(status.at_stake_minor, status.currency_exponent or 0)
         details = [missing.detail for missing in status.missing] + [f"{event} waits" for event in status.parked]
         signers = still_to_sign(status, picture.requests)

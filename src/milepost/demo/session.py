@@ -1,0 +1,142 @@
+"""One run of `milepost demo`: surroundings where none are given, the pipeline, the examples, the tables."""
+
+import asyncio
+import json
+import signal
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from pydantic import SecretStr
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from milepost.codec.json_forms import output_to_json
+from milepost.demo import play, tables
+from milepost.demo.examples import Example, ExamplesError, read_examples
+from milepost.demo.pipeline import Pipeline, PipelineError
+from milepost.kafka.admin import TopicsError
+from milepost.kafka.embedded import EmbeddedBroker, EmbeddedBrokerError
+from milepost.kafka.publishing import PublishError
+from milepost.observe.hosting import StoppedError
+from milepost.settings import Settings, shown
+from milepost.sql.engine import DatabaseError, UnavailableError
+
+__all__ = ["FAILURES", "run"]
+
+FAILURES = (
+    DatabaseError,
+    EmbeddedBrokerError,
+    ExamplesError,
+    PipelineError,
+    PublishError,
+    StoppedError,
+    TopicsError,
+    UnavailableError,
+)
+"""What a run may raise; the message says what went wrong and the way out."""
+
+# A poll that waits longer only makes the demonstration slower.
+POLL_TIMEOUT_MS = 20
+
+
+def run(chosen: Settings, folder: Path, *, serve: bool, as_json: bool) -> None:
+    """Play the examples of a folder and print where their engagements stand; with `serve` stay until Ctrl-C.
+
+    Without brokers or a database in the settings, an embedded broker and a temporary SQLite file serve, and are gone
+    afterwards. Raises one of `FAILURES`, or KeyboardInterrupt.
+    """
+    found = read_examples(folder)
+    with _surroundings(chosen) as settings:
+        uvloop.run(_run(settings, found, serve=serve, as_json=as_json))
+
+
+@contextmanager
+def _surroundings(chosen: Settings) -> Iterator[Settings]:
+    """The settings, with what nobody gave: a broker and a database for this run."""
+    # A group of its own: the ledger's offsets are in its database, and this one has to see every partition.
+    changes: dict[str, Any] = {
+        "ledger_group": f"{chosen.ledger_group}-demo-{uuid.uuid4().hex[:8]}",
+        "poll_timeout_ms": POLL_TIMEOUT_MS,
+    }
+    with ExitStack() as stack:
+        if "database_url" not in chosen.model_fields_set:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="milepost-demo-"))
+            changes["database_url"] = SecretStr(f"sqlite:///{folder}/ledger.db")
+        if "bootstrap_servers" not in chosen.model_fields_set:
+            changes["bootstrap_servers"] = stack.enter_context(EmbeddedBroker()).bootstrap_servers
+        yield chosen.model_copy(update=changes)
+
+
+async def _run(settings: Settings, found: Sequence[Example], *, serve: bool, as_json: bool) -> None:
+    # The same way out for both: a `kill` is as good as Ctrl-C.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    values = shown(settings)
+    console.print(f"Brokers:  {values['bootstrap_servers']}", f"Database: {values['database_url']}", sep="\n")
+    await asyncio.to_thread(play.apply_topics, settings)
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True,
+        disable=not console.is_terminal,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task("Starting the join and the ledger", total=play.count(found))
+        async with Pipeline(settings) as pipeline:
+            bar.update(task, description="Playing the examples")
+            played = await play.play(settings, pipeline, found, lambda count: bar.advance(task, count))
+            bar.stop()
+            _print(played, as_json=as_json)
+            lines, engagements = len(played.picture.lines), len(found)
+            console.print(
+                f"{played.events} events of {engagements} engagements became {lines} invoice lines in "
+                f"{played.seconds:.1f} s; the ledger says what `milepost simulate` says."
+            )
+            if serve:
+                _explain(settings, console)
+                await pipeline.ended()
+
+
+def _print(played: play.Played, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(_as_json(played.picture), indent=2, ensure_ascii=False) + "\n")
+    else:
+        tables.print_tables(played.picture, sys.stdout)
+    sys.stdout.flush()
+
+
+def _as_json(picture: tables.Picture) -> dict[str, Any]:
+    return {
+        "lines": [output_to_json(line) for line in picture.lines],
+        "retention": [
+            {
+                "engagement_id": one.engagement_id,
+                "held_minor": one.held_minor,
+                "reduced_minor": one.reduced_minor,
+                "released_minor": one.released_minor,
+                "balance_minor": one.balance_minor,
+                "currency": one.currency,
+                "currency_exponent": one.currency_exponent,
+            }
+            for one in picture.balances
+        ],
+        "open": [
+            {**output_to_json(status), "to_be_signed_by": tables.still_to_sign(status, picture.requests)}
+            for status in tables.open_milestones(picture)
+        ],
+    }
+
+
+def _explain(settings: Settings, console: Console) -> None:
+    console.print(
+        "",
+        "The pipeline keeps running; Ctrl-C ends it. In another terminal:",
+        f"  export MILEPOST_BOOTSTRAP_SERVERS={settings.bootstrap_servers}",
+        "  milepost tail invoice-lines --from-beginning",
+        "  milepost publish your-contract.yaml your-events.jsonl",
+        sep="\n",
+    )
