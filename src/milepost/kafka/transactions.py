@@ -179,17 +179,23 @@ class KafkaProducer:
             await asyncio.wait({task for task in (stopping, sender) if task is not None}, timeout=timeout_s)
             with contextlib.suppress(kafka_errors.KafkaError, OSError, TimeoutError):
                 await asyncio.wait_for(producer.client.close(), timeout_s)
-        for task in (stopping, producer._sender.sender_task):
-            if task is not None and task.done() and not task.cancelled():
-                task.exception()
-        fatal = producer._txn_manager._transaction_waiter
-        if fatal is not None and fatal.done() and not fatal.cancelled():
-            fatal.exception()
+        _touch(producer, stopping)
 
     def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
             raise LogError(f"the producer of {self._id} is not running")
         return self._producer
+
+
+def _touch(producer: AIOKafkaProducer, stopping: asyncio.Future[None]) -> None:
+    """Look at every exception that a closed producer holds: asyncio complains about those that nobody asked for."""
+    accumulator = producer._message_accumulator
+    batches = [*accumulator._pending_batches, *(batch for queue in accumulator._batches.values() for batch in queue)]
+    futures = [stopping, producer._sender.sender_task, producer._txn_manager._transaction_waiter]
+    futures += [future for batch in batches for future in (batch.future, batch._drain_waiter)]
+    for future in futures:
+        if future is not None and future.done() and not future.cancelled():
+            future.exception()
 
 
 def translate(error: BaseException) -> BaseException:
