@@ -14,7 +14,7 @@ import msgspec
 
 from milepost.codec import records
 from milepost.codec.topics import DEAD_LETTER_TOPIC
-from milepost.codec.wire import Record, Undecodable, header, unframe
+from milepost.codec.wire import PREFIX_LENGTH, Record, Undecodable, header
 from milepost.observe.hosting import StoppedError
 from milepost.sql import tables
 from milepost.sql.writing import Row, StatusKey
@@ -56,16 +56,18 @@ class Rows:
 
 def rows_of(batch: Iterable[Record]) -> Rows:
     """Rows of records; those of one partition in the order of their offsets. Raises `UnreadableError`."""
-    rows = Rows()
+    rows, newest = Rows(), dict[tuple[str, int], Record]()
     for record in batch:
         if record.topic == STATUS_TOPIC:
             _add_status(rows, record)
         else:
             row = _dead_letter(record) if record.topic == DEAD_LETTER_TOPIC else _output(record)
             rows.added.setdefault(TABLES[record.topic], []).append(row)
+        newest[record.topic, record.partition] = record
+    for place, record in newest.items():
         txseq = header(record.headers, _TXSEQ)
         if txseq is not None and txseq.isdigit():
-            rows.txseqs[record.topic, record.partition] = int(txseq)
+            rows.txseqs[place] = int(txseq)
     return rows
 
 
@@ -102,7 +104,7 @@ def _values(record: Record) -> tuple[list[Any], bytes]:
     values: list[Any] = list(msgspec.structs.astuple(output))
     for place, convert in _CONVERSIONS[record.topic]:
         values[place] = convert(values[place])
-    return values, record.value[unframe(record.value, record.headers)[1] :]
+    return values, record.value[PREFIX_LENGTH:]
 
 
 def _unreadable(record: Record, found: str) -> UnreadableError:
@@ -149,7 +151,7 @@ def _list(value: Any) -> str:
 
 def _evidence(value: Any) -> str:
     # In the core's own encoding a piece of evidence is a list without names.
-    return _json([msgspec.structs.asdict(piece) for piece in value]).decode() if value else "[]"
+    return _json(list(map(msgspec.structs.asdict, value))).decode() if value else "[]"
 
 
 def _map(value: Any) -> str:

@@ -9,9 +9,8 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 
-from milepost.codec.wire import Record
 from milepost.kafka.log import GroupConsumer, GroupRefusedError, Log, LogError, Span, TopicPartition
-from milepost.ledger.rows import TOPICS, rows_of
+from milepost.ledger.rows import TOPICS, Rows, rows_of
 from milepost.observe import logs, metrics
 from milepost.observe.hosting import StoppedError
 from milepost.sql.engine import DatabaseError, Engine, UnavailableError, described
@@ -23,6 +22,8 @@ __all__ = ["Ledger", "PositionError"]
 # Between two tries after the database, the broker or another owner stood in the way.
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
+# For a member that reads other topics to leave again, as during an upgrade.
+_REFUSAL_GRACE_S = 10.0
 
 _log = logs.logger(__name__)
 
@@ -59,6 +60,8 @@ class Ledger:
         self._assignments = 0
         # Where the database's offset was when last seen: what the next transaction expects.
         self._expected: dict[TopicPartition, int | None] = {}
+        self._storing: asyncio.Task[None] | None = None
+        self._refused_since: float | None = None
         self._pause_s = _FIRST_PAUSE_S
         self._asked: list[asyncio.Future[dict[TopicPartition, int]]] = []
         self._stopping = asyncio.Event()
@@ -77,6 +80,9 @@ class Ledger:
         finally:
             self._ended.set()
             _answer(self._asked, {})
+            if self._storing is not None:
+                # Its rows and offsets are in or they are not; why not is for the next ledger to find out.
+                await asyncio.gather(self._storing, return_exceptions=True)
             if self._consumer is not None:
                 await self._consumer.stop()
             await self._kafka.stop()
@@ -161,13 +167,18 @@ class Ledger:
         positions: dict[TopicPartition, int] = {}
         try:
             if self._unplaced:
+                await self._settle()
                 await self._place()
             await self._poll()
-            self._pause_s = _FIRST_PAUSE_S
-            if asked and not self._unplaced:
-                positions = self._positions()
-        except GroupRefusedError:
-            raise
+            if asked:
+                await self._settle()
+                positions = {} if self._unplaced else self._positions()
+            self._refused_since = None
+        except GroupRefusedError as error:
+            self._refused_since = self._refused_since or time.monotonic()
+            if time.monotonic() - self._refused_since > _REFUSAL_GRACE_S:
+                raise
+            await self._start_over("the group cannot share its partitions", found=str(error))
         except TakenOverError as error:
             await self._start_over("another ledger stored these records", found=str(error))
         except UnavailableError as error:
@@ -211,37 +222,45 @@ class Ledger:
         return offset
 
     async def _poll(self) -> None:
+        """Read and decode a batch while the one before is being stored; then store it."""
         if self._consumer is None:
             raise LogError("the consumer is not running")
         found = await self._consumer.poll(self._poll_timeout_s, self._max_records)
         # A rebalance inside the poll took the expectation away; those records come again.
         batches = {place: batch for place, batch in found.items() if batch and place not in self._unplaced}
         if not batches:
+            await self._settle()
+            self._pause_s = _FIRST_PAUSE_S
             return
-        started = time.perf_counter()
-        expected = {place: self._expected[place] for place in batches}
-        await asyncio.to_thread(self._store, batches, expected)
-        self._expected.update({place: batch[-1].offset + 1 for place, batch in batches.items()})
-        metrics.LEDGER_BATCH_SECONDS.observe(time.perf_counter() - started)
-        for place, batch in batches.items():
-            metrics.LEDGER_ROWS.labels(place.topic).inc(len(batch))
-
-    def _store(
-        self, batches: Mapping[TopicPartition, Sequence[Record]], expected: Mapping[TopicPartition, int | None]
-    ) -> None:
-        """In a thread: decode, then one transaction for all partitions of the poll."""
-        rows = rows_of(record for place in sorted(batches) for record in batches[place])
+        started, assignments = time.perf_counter(), self._assignments
+        rows = await asyncio.to_thread(rows_of, [record for place in sorted(batches) for record in batches[place]])
+        await self._settle()
+        if assignments != self._assignments:
+            return
+        ends = {place: batch[-1].offset + 1 for place, batch in batches.items()}
         moves = [
-            Move(
-                self._prefix + place.topic,
-                place.partition,
-                expected[place],
-                batch[-1].offset + 1,
-                rows.txseqs.get((place.topic, place.partition)),
-            )
-            for place, batch in batches.items()
+            Move(self._prefix + place.topic, place.partition, self._expected[place], end, rows.txseqs.get(place))
+            for place, end in ends.items()
         ]
-        store(self._engine, rows.added, rows.statuses, moves)
+        # True once it is stored; until then nothing is stored on top of it, and a failure takes all places away.
+        self._expected.update(ends)
+        counts = {place: len(batch) for place, batch in batches.items()}
+        self._storing = asyncio.create_task(self._store(rows, moves, counts, started))
+
+    async def _store(
+        self, rows: Rows, moves: Sequence[Move], counts: Mapping[TopicPartition, int], started: float
+    ) -> None:
+        await asyncio.to_thread(store, self._engine, rows.added, rows.statuses, moves)
+        self._pause_s = _FIRST_PAUSE_S
+        metrics.LEDGER_BATCH_SECONDS.observe(time.perf_counter() - started)
+        for place, count in counts.items():
+            metrics.LEDGER_ROWS.labels(place.topic).inc(count)
+
+    async def _settle(self) -> None:
+        """Wait for the batch that is being stored; raises what became of it."""
+        storing, self._storing = self._storing, None
+        if storing is not None:
+            await storing
 
     def _positions(self) -> dict[TopicPartition, int]:
         if self._consumer is None:
