@@ -35,6 +35,7 @@ def test_wire_of_json_is_canonical_too() -> None:
         ('{"a": 1', "is no JSON"),
         ('{"a": "\\ud800"}', "U+D800"),
         ('{"a": "\\u0000"}', "U+0000"),
+        ('{"a":' + "[" * 900 + "]" * 900 + "}", "nested deeper than 32"),
     ],
 )
 def test_what_json_does_not_have_is_refused(text: str, said: str | None) -> None:

@@ -11,6 +11,7 @@ from milepost.contract.values import MAX_AMOUNT_MINOR, shown
 from milepost.core import money
 from milepost.core.contract import (
     Completed,
+    Fixed,
     KpiGate,
     Milestone,
     MilestoneGate,
@@ -98,16 +99,20 @@ def check_milestones(findings: Findings, milestones: Sequence[Milestone | None],
 
 def check_total(findings: Findings, milestones: Sequence[Milestone | None], value_minor: int | None) -> None:
     """All fees together have to fit into the amounts of the lines, with room for corrections."""
-    total = Fraction(0)
-    for milestone in milestones:
-        fee = milestone.fee if milestone is not None else None
-        if isinstance(fee, PercentOfValue):
-            total += money.ratio(fee.percent) * (value_minor or 0) / 100
-        elif fee is not None:
-            total += fee.amount_minor
+    fees = [milestone.fee for milestone in milestones if milestone is not None]
+    shares = [fee.percent for fee in fees if isinstance(fee, PercentOfValue)]
+    total: int | Fraction = sum(fee.amount_minor for fee in fees if isinstance(fee, Fixed))
+    # No percentage is above 100: what fits at 100 % each needs no fractions.
+    if total + len(shares) * (value_minor or 0) <= MAX_TOTAL_MINOR:
+        return
+    total += _sum(shares) * (value_minor or 0) / 100
     if total > MAX_TOTAL_MINOR:
         message = f"the fees add up to more than {MAX_TOTAL_MINOR} minor units"
         findings.error(("milestones",), message, "split the contract: no invoice line holds such an amount")
+
+
+def _sum(shares: Sequence[str]) -> Fraction:
+    return sum((Fraction(money.percent(share)) for share in shares), Fraction(0))
 
 
 def _check_percentages(findings: Findings, milestones: Sequence[Milestone]) -> None:

@@ -9,7 +9,7 @@ from milepost.contract.document import read_contract
 from milepost.contract.findings import Finding, Findings, Parsed
 from milepost.contract.tree import Document
 
-__all__ = ["parse", "parse_wire", "read_document"]
+__all__ = ["parse", "parse_wire", "quick_document", "read_document"]
 
 _JSON_SPACE = " \t\r\n"
 
@@ -56,17 +56,27 @@ def read_document(text: str) -> Document:
     return document
 
 
-def _quick(text: str, source: str) -> Parsed | None:
-    """JSON without an error; None for everything else, and where a warning has to say its line."""
+def quick_document(text: str) -> Document | None:
+    """A JSON text's values without lines; None for whatever `read_document` has to look at."""
     # A character takes 4 bytes at most; what lies between is for the careful reader to measure.
     if len(text) * 4 > tree.MAX_BYTES or not text.lstrip(_JSON_SPACE).startswith("{"):
         return None
     value = json_text.quick(text)
     if value is None:
         return None
+    document = Document()
+    document.value = value
+    return document
+
+
+def _quick(text: str, source: str) -> Parsed | None:
+    """JSON without an error; None for everything else, and where a warning has to say its line."""
+    document = quick_document(text)
+    if document is None:
+        return None
     one_line = "\n" not in text
     findings = Findings({(): 1} if one_line else None)
-    contract = read_contract(value, findings)
+    contract = read_contract(document.value, findings)
     if findings.failed or (findings and not one_line):
         return None
     return Parsed(source=source, contract=contract, findings=findings.all())

@@ -5,8 +5,8 @@ import re
 from typing import cast
 
 from milepost.contract.findings import Finding, Path, dotted
-from milepost.contract.parse import read_document
-from milepost.contract.tree import Document, Real, Value, describe, quoted
+from milepost.contract.parse import quick_document, read_document
+from milepost.contract.tree import MAX_DEPTH, Document, Real, Value, describe, quoted
 
 __all__ = ["NotJsonError", "to_wire"]
 
@@ -26,7 +26,7 @@ def to_wire(text: str) -> str:
 
     Raises NotJsonError for what is unreadable, or has no plain JSON form: keys that repeat, anchors, tags, .inf.
     """
-    document = read_document(text.removeprefix("\ufeff"))
+    document = quick_document(text) or read_document(text)
     if document.findings:
         raise _not_json(*document.findings[0])
     pieces: list[str] = []
@@ -39,7 +39,9 @@ def _not_json(path: Path, line: int | None, message: str, fix: str) -> NotJsonEr
 
 
 def _write(value: Value, path: Path, document: Document, pieces: list[str]) -> None:
-    # As deep as MAX_DEPTH, which the reader keeps to.
+    if len(path) > MAX_DEPTH:
+        # The careful reader keeps to it; the quick one stops at the interpreter's own limit only.
+        raise _not_json(path[:3], None, f"nested deeper than {MAX_DEPTH}", "a contract nests 8 deep at most")
     if isinstance(value, dict):
         for place, key in enumerate(sorted(value)):
             pieces.append(f"{',' if place else '{'}{_string(key)}:")
