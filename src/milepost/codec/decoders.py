@@ -60,6 +60,14 @@ def _varint(b: bytes, i: int) -> tuple[int, int]:
     return value, i
 
 
+def _length(b: bytes, i: int, where: str) -> tuple[int, int]:
+    """The length at b[i], still shifted left by one, and the position after it."""
+    length, i = _varint(b, i)
+    if length & 1:
+        raise ValueError(f"{where} has a negative length")
+    return length, i
+
+
 def _day(days: int) -> date:
     """Days since 1970 as a date; ValueError or OverflowError outside the years 1 to 9999."""
     return date.fromordinal(days + _EPOCH_DAY)
@@ -70,7 +78,7 @@ class _Writer:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.names: dict[str, Any] = {"_varint": _varint, "_day": _day}
+        self.names: dict[str, Any] = {"_varint": _varint, "_length": _length, "_day": _day}
         self._body: list[str] = []
 
     def function(self, name: str, shape: RecordShape) -> None:
@@ -133,15 +141,12 @@ class _Writer:
         for indent, text in (
             (0, "k = b[i]"),
             (0, "i += 1"),
-            (0, "if k > 127:"),
-            (1, "j = b[i]"),
-            (1, "if j > 127:"),
-            (2, "k, i = _varint(b, i - 1)"),
-            (1, "else:"),
-            (2, "k = k & 127 | j << 7"),
+            (0, "if k & 129:"),  # more than one byte, or negative
+            (1, "if k > 127 and not k & 1 and b[i] < 128:"),
+            (2, "k = k & 127 | b[i] << 7"),
             (2, "i += 1"),
-            (0, "if k & 1:"),
-            (1, f'raise ValueError("{where} has a negative length")'),
+            (1, "else:"),
+            (2, f'k, i = _length(b, i - 1, "{where}")'),
             (0, "j = i + (k >> 1)"),
         ):
             self._line(depth + indent, text)
@@ -193,7 +198,10 @@ class _Writer:
         self._line(1, "n = len(b)")
         self._line(1, "items = {}" if shape.kind == "map" else "items = []")
         self._line(1, "while True:")
-        self._line(2, "count, i = _varint(b, i)")
+        self._line(2, "count = b[i]")
+        self._line(2, "i += 1")
+        self._line(2, "if count > 127:")
+        self._line(3, "count, i = _varint(b, i - 1)")
         self._line(2, "if count == 0:")
         self._line(3, "return items, i" if shape.kind == "map" else "return tuple(items), i")
         self._line(2, "if count & 1:")
