@@ -77,8 +77,9 @@ class Engagement:
         while left := {topic: waiting for topic, waiting in left.items() if waiting}:
             # A burst from one topic now and then, as a consumer that lags behind gives it.
             waiting = left[rng.choice(sorted(left))]
-            for _ in range(min(len(waiting), rng.choice((1, 1, 1, 3, 100)))):
-                events.append(waiting.pop(0))
+            burst = rng.choice((1, 1, 1, 3, 100))
+            events += waiting[:burst]
+            del waiting[:burst]
         return events
 
 
@@ -226,13 +227,15 @@ class _Maker:
     def _kpi_gate(self) -> KpiGate:
         rng = self.rng
         bound = rng.choice(({"at_least": "0.85"}, {"above": "0.85"}, {"at_most": "0.9", "at_least": "0.85"}, {}))
+        name = rng.choice(("reading", "monthly"))
+        periods = name == "monthly"
         return KpiGate(
-            id=rng.choice(("reading", "monthly")),
+            id=name,
             status=rng.choice(("any", "any", "final", "provisional")),
             sources=rng.choice(((), (), ("grafana",), ("grafana", "finance"))),
             unit=rng.choice((None, None, None, "P1")),
-            period_from=date(2026, 1, 1) if self.chance(10) else None,
-            period_to=date(2026, 1, 31) if self.chance(10) else None,
+            period_from=date(2026, 1, 1) if periods and self.chance(20) else None,
+            period_to=date(2026, 1, 31) if periods and self.chance(20) else None,
             **bound,
         )
 
@@ -329,7 +332,10 @@ class _Maker:
         for name in sorted(used):
             for _ in range(rng.choice((1, 2, 3, 5))):
                 month = rng.choice((1, 2))
-                period = {"period_start": date(2026, month, 1), "period_end": date(2026, month, 28 if month == 2 else 31)}
+                period = {
+                    "period_start": date(2026, month, 1),
+                    "period_end": date(2026, month, 28 if month == 2 else 31),
+                }
                 events.append(
                     KpiEvent(
                         **self._named(

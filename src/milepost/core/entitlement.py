@@ -10,6 +10,7 @@ arrived, then acceptance.
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from itertools import groupby
 
 from milepost.core import ids, money
 from milepost.core.contract import Completed, EvidenceGate, Milestone, Policy
@@ -139,6 +140,7 @@ class _Walk:
         self.driven = self.reported or bool(self.evidence)  # by reports
         self.report: Report | None = None
         self.early: list[tuple[int, Decision]] = []
+        self.below = False  # a report below the next tier came before the first submission
         self.found = Assessment()
 
     def required(self, level: Decimal, at: int) -> bool:
@@ -161,6 +163,8 @@ class _Walk:
         if not self.driven:
             return
         level = self.claimed()
+        if self.reported and level == _NOTHING and not self.found.submissions:
+            self.below = True
         completion = money.percent(report.completion) if self.reported else level
         for submission in self.found.submissions:
             if submission.alive and submission.level > completion:
@@ -177,21 +181,36 @@ class _Walk:
         content = content_hash(self.milestone, self.occurrence, level, self.report)
         last = self.found.submissions[-1] if self.found.submissions else None
         if last is not None and content == last.content:
-            if last.alive:
-                return
             # unchanged content: after a correction always, else with the next report (or, without reports, value)
+            if last.alive and not (last.ballot.complete and self.certified(last) < last.level):
+                return
             if last.end != CORRECTED and not (by_report or not self.driven):
                 return
         if last is not None and last.alive and not last.ballot.complete:
             last.close(SUPERSEDED, at)
-        reporter = self.report.reported_by if self.report else None
+        reporter = self.report.reported_by if self.report and self.report.kind != "WITHDRAWN" else None
         ballot = Ballot(self.policy, at, reporter, self.holds_role)
         submission = Submission(len(self.found.submissions) + 1, at, level, self.report, ballot)
         submission.content = content
         self.found.submissions.append(submission)
         early, self.early = self.early, []
-        for place, decision in early:
+        for _, decided in groupby(early, key=lambda item: item[1].at):
+            self.decide_all(list(decided), at)
+
+    def decide_all(self, decided: list[tuple[int, Decision]], at: int) -> None:
+        """Give decisions of one date to their submissions, in the order of arrival.
+
+        In sequential order a step opens with the last signature of the one before it, and what is dated the same is
+        not before that: it counts although it arrived first.
+        """
+        while decided:
+            place, decision = decided.pop(next((i for i, d in enumerate(decided) if self.reaches(d[1], at)), 0))
             self.decide(place, decision, at)
+
+    def reaches(self, decision: Decision, at: int) -> bool:
+        """Whether no earlier step keeps the decision from counting now."""
+        submission = self.addressed(decision)
+        return isinstance(submission, str) or submission.ballot.reaches(decision, at)
 
     def decide(self, place: int, decision: Decision, at: int) -> None:
         """Give a decision to the submission that it is for, and say what became of it (rule 14)."""
@@ -204,7 +223,6 @@ class _Walk:
         outcome = self.found.outcomes[place] = submission.ballot.decide(decision, at)
         if outcome == COUNTED and decision.decision == "REJECTED":
             submission.close(REJECTED, at)
-        self.accept(at)
 
     def addressed(self, decision: Decision) -> Submission | str:
         """The submission that a decision counts for now; else STALE_SUBMISSION, NOT_OPEN, or WAITING."""
@@ -224,8 +242,12 @@ class _Walk:
             return WAITING if ahead and not named else STALE_SUBMISSION
         if last is not None:
             return last if last.alive else NOT_OPEN
-        below = self.reported and self.report is not None and self.claimed() == _NOTHING
-        return NOT_OPEN if below else WAITING
+        return NOT_OPEN if self.below else WAITING
+
+    def certified(self, submission: Submission) -> Decimal:
+        """What can bill of what a submission's signers certify."""
+        least = submission.ballot.certified
+        return reached(self.milestone, submission.level if least is None else min(submission.level, least))
 
     def accept(self, at: int) -> None:
         """Accept every settled submission whose gates hold at the instant (rule 10)."""
@@ -237,9 +259,7 @@ class _Walk:
                 and self.required(submission.level, at)
             ):
                 submission.accepted_at = at
-                certified = submission.ballot.certified
-                level = submission.level if certified is None else min(submission.level, certified)
-                level = reached(self.milestone, level)
+                level = self.certified(submission)
                 if level > self.found.level:
                     self.found.governing = submission
                     self.found.accept(at, level)
@@ -267,8 +287,8 @@ def assess(
         dated.setdefault(report.at, ([], []))[0].append(report)
     for place, decision in enumerate(decisions):
         dated.setdefault(decision.at, ([], []))[1].append((place, decision))
-    starts = {since for since, _ in requires}
-    for since in starts.union(since for since, _ in depends):
+    claims = {since for since, _ in requires}
+    for since in claims.union(since for since, _ in depends):
         dated.setdefault(since, ([], []))
     for at in sorted(dated):
         if at > until:
@@ -276,11 +296,10 @@ def assess(
         reported, decided = dated[at]
         if reported:
             walk.take_report(reported[-1], at)
-        if reported or at in starts:
+        if reported or at in claims:
             walk.open(at, bool(reported))
+        walk.decide_all(decided, at)
         walk.accept(at)
-        for place, decision in decided:
-            walk.decide(place, decision, at)
     for place, decision in enumerate(decisions):
         if decision.at > until:
             walk.found.outcomes[place] = NOT_OPEN

@@ -126,6 +126,7 @@ class Account(msgspec.Struct, array_like=True):
     sequence: int = 0
     head: str = GENESIS
     parked: int = 0  # events in `Parking`
+    suspension_changed_at: int | None = None  # the time of the last SUSPENDED or RESUMED that acted
 
 
 class ParkedEvent(msgspec.Struct, frozen=True, array_like=True):

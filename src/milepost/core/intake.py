@@ -11,6 +11,7 @@ from milepost.core.events import (
     ApprovalDecision,
     DisputeEvent,
     EngagementEvent,
+    Event,
     KpiEvent,
     MilestoneEvent,
     RegulatorDecision,
@@ -52,7 +53,14 @@ def take(engagement: Engagement) -> Intake:
     if engagement.at < engagement.agreed.starts_at:
         return _refused("OUTSIDE_WINDOW")
     if account.terminated_at is not None and engagement.at > account.terminated_at:
+        # It takes its place among its kind all the same, where nothing reads it: one that came just before the
+        # termination was known has its place there too, and must not make a difference.
+        _fact(engagement, event)
         return _refused("ENGAGEMENT_CLOSED")
+    return _fact(engagement, event)
+
+
+def _fact(engagement: Engagement, event: Event) -> Intake:
     if isinstance(event, MilestoneEvent):
         return _report(engagement, event)
     if isinstance(event, KpiEvent):
@@ -80,6 +88,8 @@ def _lifecycle(engagement: Engagement, event: EngagementEvent) -> Intake:
         if event.terms is not None and event.terms.version <= account.version:
             return _refused("DUPLICATE")
         return Intake(DEAD, "AMENDMENT_INVALID", message="not supported yet: amendment")
+    if engagement.at < engagement.agreed.starts_at:
+        return _refused("OUTSIDE_WINDOW")
     if event.change == "SIGNED_OFF":
         if account.signed_off_at is not None:
             return _refused("DUPLICATE")
@@ -91,9 +101,12 @@ def _lifecycle(engagement: Engagement, event: EngagementEvent) -> Intake:
         account.terminated_at = event.occurred_at
         return Intake(APPLIED, concerned=everything)
     suspended = event.change == "SUSPENDED"
-    if account.suspended == suspended:
+    last = account.suspension_changed_at
+    if account.suspended == suspended or (suspended and event.occurred_at == last):
         return _refused("DUPLICATE")
-    account.suspended = suspended
+    if last is not None and event.occurred_at < last:
+        return _refused("SUPERSEDED")  # an old one, sent again
+    account.suspended, account.suspension_changed_at = suspended, event.occurred_at
     return Intake(APPLIED, concerned=everything)
 
 

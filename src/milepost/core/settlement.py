@@ -4,44 +4,50 @@ from fractions import Fraction
 
 from milepost.core import ids, money
 from milepost.core.billing import raise_retention
-from milepost.core.calendar import local_date
+from milepost.core.calendar import END_OF_TIME, local_date
 from milepost.core.contract import Release
 from milepost.core.engagement import Engagement
 from milepost.core.outputs import InvoiceLine, Missing
 from milepost.core.rules import retention
 
-__all__ = ["awaited", "date_signoff", "release"]
-
-
-def awaited(engagement: Engagement) -> tuple[list[str], int]:
-    """The milestones that the sign-off still waits for, and the last acceptance of the others."""
-    missing, last = [], 0
-    for milestone in engagement.agreed.awaited:
-        accepted = engagement.occurrence(milestone).accepted
-        if accepted and accepted[-1][1] == "100":
-            last = max(last, accepted[-1][0])
-        elif engagement.account.terminated_at is None:
-            missing.append(milestone)
-        elif accepted and accepted[-1][1] != "0":
-            last = max(last, accepted[-1][0])
-    return missing, last
+__all__ = ["date_signoff", "release", "signoff_missing"]
 
 
 def date_signoff(engagement: Engagement) -> None:
-    """Set when the sign-off takes effect: the latest of its own time and the last acceptance that it waits for."""
+    """Set when the sign-off takes effect: the first instant from its own time on at which all it waits for is accepted.
+
+    A correction that is dated later does not undo it; a late fact that undoes an acceptance does.
+    """
     account = engagement.account
-    if account.signed_off_at is not None:
-        missing, last = awaited(engagement)
-        account.signoff_at = None if missing else max(account.signed_off_at, last)
+    if account.signed_off_at is None:
+        return
+    awaited = [engagement.occurrence(milestone).accepted for milestone in engagement.agreed.awaited]
+    terminated = account.terminated_at is not None
+    instants = {at for accepted in awaited for at, _ in accepted if at > account.signed_off_at}
+    account.signoff_at = None
+    for at in sorted({account.signed_off_at, *instants}):
+        if all(_is_over(accepted, at, terminated) for accepted in awaited):
+            account.signoff_at = at
+            return
+
+
+def _is_over(accepted: list[tuple[int, str]], at: int, terminated: bool) -> bool:
+    """Whether a milestone is wholly accepted at the instant, or cancelled and nothing more of it accepted later."""
+    level = next((level for since, level in reversed(accepted) if since <= at), "0")
+    cancelled = terminated and not (accepted and accepted[-1][1] == "100")
+    return level == "100" or (cancelled and all(since <= at for since, _ in accepted))
 
 
 def signoff_missing(engagement: Engagement) -> tuple[Missing, ...]:
     """What the sign-off's status says that it waits for."""
+    if engagement.account.signoff_at is not None:
+        return ()
     return tuple(
         Missing(
             gate=f"milestone:{name}", detail=f"{engagement.agreed.milestones[name].name} is not accepted", since=None
         )
-        for name in awaited(engagement)[0]
+        for name in engagement.agreed.awaited
+        if not _is_over(engagement.occurrence(name).accepted, END_OF_TIME, engagement.account.terminated_at is not None)
     )
 
 

@@ -50,9 +50,10 @@ class Oracle:
         self.released = 0
         self.payable = 0
         self._held_to_date = 0
-        self._subject_gross = 0
+        self._subject: dict[str, int] = {milestone.id: 0 for milestone in contract.milestones}
         self._open = False
-        self._suspended_by: EngagementEvent | None = None
+        self._suspended = False
+        self._changed_at: int | None = None
         self._arrived: list[Event] = []
         self._early: list[Event] = []
         self._opens = start_of(contract.effective_from, contract.timezone)
@@ -77,7 +78,7 @@ class Oracle:
         facts = Facts(self.contract, self._arrived)
         self.accepted = accepted(facts)
         self.signed_off_at = self._sign_off(facts)
-        if self._suspended_by is None or self._suspended_by.change == "RESUMED":
+        if not self._suspended:
             for milestone in self.contract.milestones:
                 self._bill(milestone.id)
             self._release()
@@ -85,21 +86,27 @@ class Oracle:
         assert self.held >= 0
 
     def _suspend(self, event: EngagementEvent) -> None:
-        """SUSPENDED acts on arrival; one dated before the last change of this kind says nothing new."""
-        last = self._suspended_by
-        if event.occurred_at >= self._opens and (last is None or event.occurred_at > last.occurred_at):
-            self._suspended_by = event
+        """SUSPENDED and RESUMED act on arrival; one from before the last change is an old one that was sent again."""
+        suspends = event.change == "SUSPENDED"
+        if event.occurred_at < self._opens or suspends == self._suspended:
+            return
+        last = self._changed_at
+        if last is not None and (event.occurred_at < last or (suspends and event.occurred_at == last)):
+            return
+        self._suspended, self._changed_at = suspends, event.occurred_at
 
     def _sign_off(self, facts: Facts) -> int | None:
-        """When the sign-off took effect: the first instant at or after it with all it waits for accepted."""
-        required = [m.id for m in self.contract.milestones if not m.optional]
-        if facts.terminated is not None:  # the open ones are cancelled
-            required = [name for name in required if self.accepted[name].percent == 100]
-        instants = {at for name in required for at, _ in self.accepted[name].steps}
-        for claimed in sorted(facts.signed_off):
-            for at in sorted({claimed, *(at for at in instants if at > claimed)}):
-                if all(self.accepted[name].at(at) == 100 for name in required):
-                    return at
+        """When the sign-off took effect: the first instant at or after it with all it waits for accepted.
+
+        What a termination cancelled is not waited for, beyond what was accepted of it.
+        """
+        if facts.signed_off is None:
+            return None
+        required = [self.accepted[m.id] for m in self.contract.milestones if not m.optional]
+        instants = {at for found in required for at, _ in found.steps if at > facts.signed_off}
+        for at in sorted({facts.signed_off, *instants}):
+            if all(found.at(at) == 100 or (facts.terminated is not None and _over(found, at)) for found in required):
+                return at
         return None
 
     def _bill(self, name: str) -> None:
@@ -117,9 +124,13 @@ class Oracle:
         if retention is None or "milestones" in retention.exempt or not milestone.retained:
             return 0
         after = self.signed_off_at is not None and accepted_at is not None and accepted_at > self.signed_off_at
-        if after and difference > 0:
+        if difference < 0:
+            # What was never subject to retention is taken back first.
+            self._subject[name] = min(self._subject[name], self.gross[name] + difference)
+        elif not after:
+            self._subject[name] += difference
+        else:
             return 0
-        self._subject_gross += difference
         change = self._to_hold() - self._held_to_date
         if change < 0:
             change = max(change, -self.held)
@@ -130,7 +141,7 @@ class Oracle:
     def _to_hold(self) -> int:
         retention = self.contract.retention
         assert retention
-        amount = Fraction(retention.rate) * self._subject_gross / 100
+        amount = Fraction(retention.rate) * sum(self._subject.values()) / 100
         if retention.cap is not None:
             cap = Fraction(retention.cap.amount_minor or 0)
             if retention.cap.percent_of_value is not None:
@@ -145,3 +156,8 @@ class Oracle:
             self.released += self.held
             self.payable += self.held
             self.held = 0
+
+
+def _over(found: Accepted, at: int) -> bool:
+    """Whether nothing more of a cancelled milestone was accepted after `at`."""
+    return found.percent < 100 and all(step <= at for step, _ in found.steps)

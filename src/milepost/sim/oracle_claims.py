@@ -178,11 +178,14 @@ class _Walk:
     # -- one instant
 
     def _correct(self, at: int) -> None:
-        """A correction dated now lowers what is accepted and closes what claims more than it says."""
+        """A correction dated now lowers what is accepted and closes what claims more; no other report can be lower."""
         report = self.facts.report_at(self.milestone.id, at)
-        if report is None or report.at != at or report.event.kind == "REPORTED":
+        if report is None or report.at != at:
             return
-        if not self.reported and report.event.kind != "WITHDRAWN":
+        if not self.reported:
+            return  # nothing was asked of a report
+        asks = any(isinstance(gate, Completed) for gate in self.milestone.requires)
+        if not asks and report.event.kind != "WITHDRAWN":
             return
         reached = reach(self.milestone, report.completion)
         self.percent = min(self.percent, reached)
@@ -208,8 +211,7 @@ class _Walk:
         self.result.submissions.append(
             Submission(len(self.result.submissions) + 1, at, claim, content, self._hash(content), reporter)
         )
-        if last is None:
-            self._early(self.result.submissions[0])
+        self._early(self.result.submissions[-1])
 
     def _again(self, last: Submission, at: int) -> bool:
         """Whether a submission of unchanged content may follow `last`."""
@@ -230,17 +232,34 @@ class _Walk:
 
     # -- signatures
 
-    def _early(self, first: Submission) -> None:
-        """Unnamed decisions dated before the first submission count from its opening, in the order of their dates."""
-        below = [r.at for r in self.facts.reports[self.milestone.id] if reach(self.milestone, r.completion) == 0]
-        early = [
-            decision
-            for decision in self.facts.decisions[self.milestone.id]
-            if decision.decided_at < first.at and not any(at <= decision.decided_at for at in below)
+    def _early(self, opened: Submission) -> None:
+        """What was decided before and waits counts from the opening, in the order of the dates.
+
+        Unnamed decisions wait for the first submission; one that names a submission waits for that one.
+        """
+        in_force = [
+            r for r in self.facts.reports[self.milestone.id] if r is self.facts.report_at(self.milestone.id, r.at)
         ]
+        below = [report.at for report in in_force if reach(self.milestone, report.completion) == 0]
+        if not any(isinstance(gate, Completed) for gate in self.milestone.requires):
+            below = []
+        early: list[ApprovalDecision] = []
+        for decision in self.facts.decisions[self.milestone.id]:
+            if decision.decided_at >= opened.at:
+                continue
+            if decision.submission is not None or decision.submission_hash is not None:
+                waits = self._waited_for(opened, decision)
+            else:
+                waits = opened.number == 1 and not any(at <= decision.decided_at for at in below)
+            early += [decision] * waits
         early.sort(key=lambda decision: decision.decided_at)
         for _, group in groupby(early, key=lambda decision: decision.decided_at):
-            self._apply(first, list(group), first.at)
+            self._apply(opened, list(group), opened.at)
+
+    def _waited_for(self, opened: Submission, decision: ApprovalDecision) -> bool:
+        """Whether a decision named this submission before there was one that it could have meant."""
+        before = [s for s in self.result.submissions if s.number < opened.number]
+        return self._names(opened, decision) and not any(self._names(s, decision) for s in before)
 
     def _sign(self, at: int) -> None:
         """The decisions dated now meet the submission that is open now."""
@@ -252,23 +271,27 @@ class _Walk:
     def _apply(self, submission: Submission, decisions: list[ApprovalDecision], at: int) -> None:
         """Decisions of one date in the order of arrival; a step that opens at this date still meets them."""
         waiting = [d for d in decisions if self._names(submission, d) and self._may_sign(d)]
-        progress = True
-        while waiting and progress and submission.ended is None:
-            progress = False
-            for decision in list(waiting):
-                if not self._step_is_open(submission, decision):
-                    continue
-                waiting.remove(decision)
-                progress = True
-                key = (decision.approver, decision.role)
-                if decision.decision == "REJECTED":
-                    submission.ended, submission.ended_at, submission.settled_at = "rejected", at, None
-                    return
-                if decision.decision == "WITHDRAWN":
-                    submission.signatures.pop(key, None)
-                elif not self._signs_another_step(submission, decision):
-                    submission.signatures[key] = decision
-                break
+        while waiting and submission.ended is None:
+            decision = next((d for d in waiting if self._step_is_open(submission, d)), None)
+            if decision is None:
+                return
+            waiting.remove(decision)
+            if decision.decision == "REJECTED":
+                submission.ended, submission.ended_at, submission.settled_at = "rejected", at, None
+            elif decision.decision == "WITHDRAWN":
+                submission.signatures.pop((decision.approver, decision.role), None)
+            else:
+                self._sign_as(submission, decision)
+
+    def _sign_as(self, submission: Submission, decision: ApprovalDecision) -> None:
+        """Separation of duties refuses a signature in a second step, and the reporter's that would complete alone."""
+        if self._signs_another_step(submission, decision):
+            return
+        key = (decision.approver, decision.role)
+        before = dict(submission.signatures)
+        submission.signatures[key] = decision
+        if self._is_complete(submission) and {person for person, _ in submission.signatures} == {submission.reporter}:
+            submission.signatures = before
 
     def _names(self, submission: Submission, decision: ApprovalDecision) -> bool:
         return decision.submission in (None, submission.number) and decision.submission_hash in (None, submission.hash)
@@ -322,15 +345,16 @@ class _Walk:
 
     # -- acceptance
 
+    def _is_complete(self, submission: Submission) -> bool:
+        assert self.policy
+        return all(self._step_is_signed(submission, place) for place in range(len(self.policy.steps)))
+
     def _settle(self, at: int) -> None:
         """A submission that is open and has all its signatures is settled, until one is taken back."""
-        assert self.policy
         submission = self.result.submissions[-1] if self.result.submissions else None
         if submission is None or submission.ended is not None:
             return
-        signers = {person for person, _ in submission.signatures}
-        complete = all(self._step_is_signed(submission, place) for place in range(len(self.policy.steps)))
-        if not complete or signers == {submission.reporter}:
+        if not self._is_complete(submission):
             submission.settled_at = None
             return
         if submission.settled_at is None:
@@ -343,12 +367,12 @@ class _Walk:
         submission.certified = reach(self.milestone, min([submission.claim, *certified]))
 
     def _accept(self, at: int) -> None:
-        """What is settled, not closed, and more than what is accepted becomes accepted when all gates hold."""
+        """What is settled and not closed becomes accepted when all gates hold; it never takes anything back."""
         if not self._all_hold(self.milestone.depends_on, at):
             return
         claim = self._claim(at)
         for submission in self.result.submissions:
             live = submission.ended in (None, "next") and submission.settled_at is not None
-            if live and self.percent < submission.certified <= claim:
-                self.percent = submission.certified
+            if live and submission.claim <= claim:
+                self.percent = max(self.percent, submission.certified)
                 submission.ended, submission.ended_at = "accepted", at

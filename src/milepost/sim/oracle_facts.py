@@ -62,24 +62,29 @@ class Facts:
         self.clock = max((event.at for event in events if isinstance(event, ClockTick)), default=None)
         engagement = [e for e in events if isinstance(e, EngagementEvent) and e.occurred_at >= opens]
         self.terminated = next((e.occurred_at for e in engagement if e.change == "TERMINATED"), None)
-        self.signed_off = [e.occurred_at for e in engagement if e.change == "SIGNED_OFF"]
-
-        def counts(dated: int) -> bool:
-            return dated >= opens and (self.terminated is None or dated <= self.terminated)
-
+        self.signed_off = next((e.occurred_at for e in engagement if e.change == "SIGNED_OFF"), None)
         self.reports: dict[str, list[Report]] = {milestone.id: [] for milestone in contract.milestones}
         self.decisions: dict[str, list[ApprovalDecision]] = {milestone.id: [] for milestone in contract.milestones}
         self.values: list[KpiEvent] = []
         for event in events:
             match event:
-                case MilestoneEvent() if counts(event.occurred_at) and event.milestone_id in self.reports:
+                case MilestoneEvent() if event.occurred_at >= opens and event.milestone_id in self.reports:
                     _take_report(self.reports[event.milestone_id], event)
-                case ApprovalDecision() if counts(event.decided_at) and event.milestone_id in self.decisions:
-                    self.decisions[event.milestone_id].append(event)
-                case KpiEvent() if counts(event.observed_at):
-                    self.values.append(event)
+                case ApprovalDecision() if event.decided_at >= opens and event.milestone_id in self.decisions:
+                    _take_decision(self.decisions[event.milestone_id], event)
+                case KpiEvent() if event.observed_at >= opens:
+                    _take_value(self.values, event)
                 case _:
                     pass
+        if self.terminated is not None:
+            self._close(self.terminated)
+
+    def _close(self, at: int) -> None:
+        """What is dated after the termination does not count; it did take its place in the order of its kind."""
+        for milestone in self.reports:
+            self.reports[milestone] = [report for report in self.reports[milestone] if report.at <= at]
+            self.decisions[milestone] = [d for d in self.decisions[milestone] if d.decided_at <= at]
+        self.values = [value for value in self.values if value.observed_at <= at]
 
     def report_at(self, milestone: str, at: int) -> Report | None:
         """The report in force: the last one dated by then, whatever its kind."""
@@ -92,14 +97,9 @@ class Facts:
 
     def value_at(self, gate: KpiGate, at: int) -> Value | None:
         """The value in force for a gate, or None: nothing observed by then, or sources that differ."""
-        first: dict[object, KpiEvent] = {}
-        for event in self.values:
-            if event.kpi_id == gate.id and self._admits(gate, event):
-                # The same key, revision and status again: the first to arrive stands.
-                first.setdefault((_key(event), event.revision, event.status), event)
         best: dict[object, KpiEvent] = {}
-        for event in first.values():
-            if event.observed_at <= at:
+        for event in self.values:
+            if event.kpi_id == gate.id and self._admits(gate, event) and event.observed_at <= at:
                 rival = best.get(_key(event))
                 if rival is None or _rank(event) > _rank(rival):
                     best[_key(event)] = event
@@ -164,6 +164,33 @@ def _take_report(known: list[Report], event: MilestoneEvent) -> None:
     if known and event.kind == "REPORTED" and completion < known[-1].completion:
         return
     known.append(Report(event.occurred_at, completion, event))
+
+
+def _take_decision(known: list[ApprovalDecision], event: ApprovalDecision) -> None:
+    """The same decision of the same time again changes nothing."""
+
+    def content(decision: ApprovalDecision) -> object:
+        certified = decision.certified_completion
+        return (
+            decision.decided_at,
+            decision.role,
+            decision.approver,
+            decision.decision,
+            decision.submission,
+            decision.submission_hash,
+            None if certified is None else Fraction(certified),
+            decision.evidence,
+        )
+
+    if all(content(decision) != content(event) for decision in known):
+        known.append(event)
+
+
+def _take_value(known: list[KpiEvent], event: KpiEvent) -> None:
+    """Rule 8: the same revision and status of the same key again: the first to arrive stands."""
+    place = (event.kpi_id, _key(event), _rank(event))
+    if all((value.kpi_id, _key(value), _rank(value)) != place for value in known):
+        known.append(event)
 
 
 def _content(event: MilestoneEvent) -> object:

@@ -53,8 +53,8 @@ class Ballot:
 
     def decide(self, decision: Decision, at: int) -> str:
         """Take a decision that counts from `at`: COUNTED, or why it does not."""
-        steps = [i for i, step in enumerate(self._policy.steps) if step.role == decision.role]
-        if not steps or (self._policy.sequential and not any(self._reached(i, at) for i in steps)):
+        steps = self._steps(decision)
+        if not steps or not self.reaches(decision, at):
             return NOT_OPEN
         if not self._holds_role(decision.approver, decision.role, decision.at):
             return NOT_IN_ROLE
@@ -81,6 +81,14 @@ class Ballot:
             self._count()
             return SEPARATION_OF_DUTIES
         return COUNTED
+
+    def reaches(self, decision: Decision, at: int) -> bool:
+        """Whether no step of the decision's role waits for an earlier one, in sequential order."""
+        steps = self._steps(decision)
+        return not (steps and self._policy.sequential) or any(self._reached(i, at) for i in steps)
+
+    def _steps(self, decision: Decision) -> list[int]:
+        return [i for i, step in enumerate(self._policy.steps) if step.role == decision.role]
 
     def _reached(self, step: int, at: int) -> bool:
         """Sequential order: whether the step had been opened by `at`."""

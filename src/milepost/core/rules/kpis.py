@@ -93,14 +93,11 @@ def satisfies(gate: KpiGate, value: KpiValue) -> bool:
 
 
 def spans(gate: KpiGate, forces: list[InForce]) -> tuple[Span, ...]:
-    """When the gate holds."""
+    """When the gate holds: a span for each value, because the next value is the next claim after a rejection."""
     found: list[Span] = []
     for i, (since, value) in enumerate(forces):
         if value is None or not satisfies(gate, value):
             continue
         until = forces[i + 1].since if i + 1 < len(forces) else END_OF_TIME
-        if found and found[-1][1] == since:
-            found[-1] = (found[-1][0], until)
-        else:
-            found.append((since, until))
+        found.append((since, until))
     return tuple(found)
