@@ -287,8 +287,8 @@ def assess(
         dated.setdefault(report.at, ([], []))[0].append(report)
     for place, decision in enumerate(decisions):
         dated.setdefault(decision.at, ([], []))[1].append((place, decision))
-    claims = {since for since, _ in requires}
-    for since in claims.union(since for since, _ in depends):
+    closings = {since for since, _ in requires}
+    for since in closings.union(since for since, _ in depends):
         dated.setdefault(since, ([], []))
     for at in sorted(dated):
         if at > until:
@@ -296,8 +296,9 @@ def assess(
         reported, decided = dated[at]
         if reported:
             walk.take_report(reported[-1], at)
-        if reported or at in claims:
-            walk.open(at, bool(reported))
+        claims = bool(reported) and reported[-1].kind != "WITHDRAWN"
+        if claims or at in closings:
+            walk.open(at, claims)
         walk.decide_all(decided, at)
         walk.accept(at)
     for place, decision in enumerate(decisions):

@@ -224,11 +224,12 @@ class _Walk:
         return last.ended == "accepted" and self.percent < last.certified
 
     def _claimed_at(self, at: int) -> int:
-        """The time of the report in force, or of what closed `requires` where no report is asked for."""
+        """The time of the report in force, or where no report is asked for, also of what closed `requires`."""
+        report = self._report(at)
+        reported_at = report.at if report else 0
         if self.reported:
-            report = self._report(at)
-            return report.at if report else 0
-        return max(self._holds(gate, at) or 0 for gate in self.milestone.requires)
+            return reported_at
+        return max([reported_at, *(self._holds(gate, at) or 0 for gate in self.milestone.requires)])
 
     # -- signatures
 
