@@ -14,7 +14,7 @@ from typing import Any
 import uvloop
 from pydantic import SecretStr
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from milepost.codec.json_forms import output_to_json
 from milepost.demo import play, tables
@@ -85,9 +85,10 @@ async def _run(settings: Settings, found: Sequence[Example], *, serve: bool, as_
         disable=not console.is_terminal,
     )  # fmt: skip
     with bar:
-        task = bar.add_task("Starting the join and the ledger", total=play.count(found))
+        task = bar.add_task("", total=play.count(found))
+        _now(bar, task, "Starting the join and the ledger")
         async with Pipeline(settings) as pipeline:
-            bar.update(task, description="Playing the examples")
+            _now(bar, task, f"Playing {len(found)} engagements")
             played = await play.play(settings, pipeline, found, lambda count: bar.advance(task, count))
             bar.stop()
             _print(played, as_json=as_json)
@@ -99,6 +100,13 @@ async def _run(settings: Settings, found: Sequence[Example], *, serve: bool, as_
             if serve:
                 _explain(settings, console)
                 await pipeline.ended()
+
+
+def _now(bar: Progress, task: TaskID, description: str) -> None:
+    """What goes on: at the progress bar, or as a line where there is none."""
+    bar.update(task, description=description)
+    if bar.disable:
+        bar.console.print(f"{description} ...")
 
 
 def _print(played: play.Played, *, as_json: bool) -> None:
