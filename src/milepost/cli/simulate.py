@@ -35,7 +35,8 @@ def simulate(contract: Path = CONTRACT, events: Path = EVENTS, as_json: bool = J
     raised = fold(document.opening("simulate"), file.lines)
     dead = _print_tables(list(raised)) if table else _print_lines(raised)
     for reason, count in sorted(dead.items()):
-        typer.echo(f"{count} of the events became dead letters: {reason}", err=True)
+        became = "event became a dead letter" if count == 1 else "events became dead letters"
+        typer.echo(f"{count} {became}: {reason}", err=True)
     if dead:
         raise typer.Exit(1)
 
