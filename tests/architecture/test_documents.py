@@ -121,6 +121,18 @@ def test_the_walk_through_bills_on_a_broker(embedded_broker: str, tmp_path: Path
     assert len(printed_lines) >= 3
 
 
+def test_the_readme_shows_what_the_demo_prints() -> None:
+    shown = re.findall(r"^```text\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line.split() for block in shown for line in block.splitlines()]
+    assert len(lines) >= 5
+    program = Path(sys.executable).with_name("milepost")
+    wide = os.environ | {"COLUMNS": "140"}
+    run = subprocess.run([program, "demo"], cwd=ROOT, env=wide, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    printed = [line.split() for line in run.stdout.splitlines()]
+    assert [line for line in lines if line not in printed] == []
+
+
 def test_the_readme_has_commands() -> None:
     assert len([command for command in commands() if command.where.startswith("README.md")]) >= 8
 
