@@ -37,7 +37,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for name in [name for name in os.environ if name.startswith("MILEPOST_")]:
+    # MILEPOST_PROPERTY_RUNS is the tests' own: how long the property tests look.
+    for name in [name for name in os.environ if name.startswith("MILEPOST_") and name != "MILEPOST_PROPERTY_RUNS"]:
         del os.environ[name]
     config.stash[LEFT_OUT] = Counter()
 

@@ -75,6 +75,7 @@ class Stage:
     events: int = 0
     last: Received | None = None
     gross: dict[str, int] = field(default_factory=dict)
+    told: list[Event] = field(default_factory=list)
 
     @property
     def exponent(self) -> int:
@@ -85,6 +86,15 @@ class Stage:
 
 def play(path: Path) -> str:
     """The scenario with its outputs and totals as the fold gives them now."""
+    return _played(path)[1]
+
+
+def events(path: Path) -> list[Event]:
+    """What happens in the scenario, in the order of arrival; the first OPENED has its contract as `terms`."""
+    return _played(path)[0].told
+
+
+def _played(path: Path) -> tuple[Stage, str]:
     given = path.read_text(encoding="utf-8").splitlines()
     kept = [line for line in given if not line.startswith(("<", "="))]
     first = next(i for i, line in enumerate(kept) if line.startswith(">"))
@@ -96,7 +106,7 @@ def play(path: Path) -> str:
             written += [f"< {text}" for output in _fold(stage, line[1:]) for text in _sentences(output, stage.exponent)]
     while written and not written[-1].strip():
         written.pop()
-    return "\n".join([*written, "", *[f"= {text}" for text in _totals(stage)]]) + "\n"
+    return stage, "\n".join([*written, "", *[f"= {text}" for text in _totals(stage)]]) + "\n"
 
 
 def _contract(text: str) -> dict[str, Any]:
@@ -115,6 +125,7 @@ def _fold(stage: Stage, sentence: str) -> list[Output]:
         received = Received(_event(stage, words), "scenario", None, None, 0)
         stage.last = received
     outputs = fold(stage.staged, received)
+    stage.told.append(received.event)
     for output in outputs:
         if isinstance(output, InvoiceLine) and output.milestone_id:
             stage.gross[output.milestone_id] = stage.gross.get(output.milestone_id, 0) + output.gross_minor

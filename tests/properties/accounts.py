@@ -84,3 +84,15 @@ def difference(contract: Contract, events: Sequence[Event], *, every: bool = Tru
             if fold_says != oracle_says:
                 return f"after event {place}: {what}: the fold says {fold_says}, the oracle {oracle_says}"
     return None
+
+
+def shrunk(contract: Contract, events: Sequence[Event]) -> list[Event]:
+    """Events without those that the difference between fold and oracle does not need."""
+    kept, smaller = list(events), True
+    while smaller:
+        smaller = False
+        for place in reversed(range(len(kept))):
+            fewer = kept[:place] + kept[place + 1 :]
+            if difference(contract, fewer) is not None:
+                kept, smaller = fewer, True
+    return kept

@@ -5,32 +5,14 @@ seed gives the same engagement always; `engagements()` is the same thing as a Hy
 """
 
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from random import Random
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 from hypothesis import strategies as st
 
-from milepost.core.contract import (
-    Cap,
-    Completed,
-    Contract,
-    DateGate,
-    EvidenceGate,
-    Fixed,
-    Gate,
-    KpiGate,
-    Milestone,
-    MilestoneGate,
-    PercentOfValue,
-    Person,
-    Policy,
-    Release,
-    Retention,
-    Step,
-)
+from milepost.core.contract import Contract, KpiGate, Milestone, Step
 from milepost.core.events import (
     ApprovalDecision,
     ClockTick,
@@ -39,8 +21,10 @@ from milepost.core.events import (
     Evidence,
     KpiEvent,
     MilestoneEvent,
+    UsageEvent,
 )
 from milepost.core.fold import Received
+from tests.properties.contracts import PEOPLE, ROLES, Chooser
 
 TOPICS = {
     EngagementEvent: "engagements",
@@ -48,12 +32,9 @@ TOPICS = {
     KpiEvent: "kpi-events",
     ApprovalDecision: "approvals",
     ClockTick: "clock-ticks",
+    UsageEvent: "usage-events",
 }
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_DAY = date(2026, 3, 25)  # the clocks of Berlin change four days later
-_PEOPLE = ("ana", "bob", "carol", "dave")
-_ROLES = ("lead", "ap", "cfo")
 _DOCUMENTS = tuple(
     Evidence(name=name, media_type="application/pdf", size_bytes=1, sha256=digit * 64, uri=f"s3://docs/{digit}")
     for name, digit in (("report", "a"), ("report", "b"), ("minutes", "c"))
@@ -98,15 +79,15 @@ def engagements() -> st.SearchStrategy[Engagement]:
     return st.integers(min_value=0, max_value=2**32).map(engagement)
 
 
-class _Maker:
+class _Maker(Chooser):
+    """The events of one engagement."""
+
     def __init__(self, rng: Random, only: dict[str, Any]) -> None:
-        self.rng, self.only = rng, only
-        self.zone = rng.choice(("Europe/Berlin", "Europe/Berlin", "America/New_York", "Asia/Tokyo"))
-        self.instants = self._instants()
+        super().__init__(rng, only)
         self.events = 0
 
     def make(self, seed: int) -> Engagement:
-        made = Engagement(seed, self._contract())
+        made = Engagement(seed, self.contract())
         made.topics = {
             "engagements": self._engagement_events(made.contract),
             "milestone-events": self._repeated(self._reports(made.contract)),
@@ -115,144 +96,6 @@ class _Maker:
             "clock-ticks": self._ticks(),
         }
         return made
-
-    def chance(self, percent: int) -> bool:
-        return self.rng.randrange(100) < percent
-
-    def allowed(self, feature: str, percent: int) -> bool:
-        wanted = self.chance(percent)
-        return wanted and self.only.get(feature, True) is not False
-
-    # -- time
-
-    def _instants(self) -> list[int]:
-        """A handful of moments on a handful of days; midnight is one of them."""
-        found = set()
-        for _ in range(self.rng.choice((4, 8, 14))):
-            day = _FIRST_DAY + timedelta(days=self.rng.randrange(8))
-            found.add(self.at(day, self.rng.choice((0, 0, 9, 9, 10, 23))))
-        return sorted(found)
-
-    def at(self, day: date, hour: int) -> int:
-        local = datetime(day.year, day.month, day.day, hour, tzinfo=ZoneInfo(self.zone))
-        return (local - _EPOCH) // timedelta(microseconds=1)
-
-    def moment(self) -> int:
-        return self.rng.choice(self.instants)
-
-    # -- the contract
-
-    def _contract(self) -> Contract:
-        rng = self.rng
-        policies = {
-            "dual": Policy((Step("lead"), Step("ap")), self.chance(30), not self.chance(25)),
-            "single": Policy((Step(rng.choice(_ROLES)),)),
-            "quorum": Policy((Step("ap", 2), *([Step("cfo")] if self.chance(50) else [])), self.chance(30)),
-        }
-        count = rng.choice((1, 1, 2, 2, 3, 4))
-        ids = [f"m{place}" for place in range(1, count + 1)]
-        milestones = tuple(self._milestone(ids, place, sorted(policies)) for place in range(count))
-        if rng.randrange(3) == 0:
-            milestones = tuple(rng.sample(milestones, count))  # what is depended on need not come first
-        return Contract(
-            engagement="eng",
-            version=1,
-            customer_id="acme",
-            currency=rng.choice(("EUR", "EUR", "JPY", "KWD")),
-            currency_exponent=2,
-            timezone=self.zone,
-            effective_from=_FIRST_DAY + timedelta(days=rng.choice((0, 0, 0, 1))),
-            milestones=milestones,
-            value_minor=rng.choice((10_000, 10_001, 999_999)),
-            rounding=rng.choice(("half_up", "half_even")),
-            people=self._people(),
-            policies=policies,
-            retention=self._retention(),
-        )
-
-    def _people(self) -> dict[str, tuple[Person, ...]]:
-        people = {role: tuple(Person(name) for name in self.rng.sample(_PEOPLE, 3)) for role in _ROLES}
-        if self.chance(20):
-            deputy = Person(self.rng.choice(_PEOPLE), _FIRST_DAY + timedelta(days=2), _FIRST_DAY + timedelta(days=4))
-            people["ap"] = (*(p for p in people["ap"] if p.id != deputy.id), deputy)
-        return people
-
-    def _milestone(self, ids: list[str], place: int, policies: list[str]) -> Milestone:
-        rng = self.rng
-        amount = rng.choice((0, 1, 333, 100_005, 2_500_000)) if self.chance(60) else 100_005
-        partial = rng.choice(("none", "none", "tiers", "any"))
-        others = ids[:place]
-        return Milestone(
-            id=ids[place],
-            name=ids[place],
-            fee=Fixed(amount) if self.chance(60) else PercentOfValue(rng.choice(("33.33", "25", "12.5"))),
-            requires=self._requires(others),
-            approval=rng.choice(policies) if self.chance(70) else None,
-            criteria=rng.choice((None, "It works: ja, völlig.")),
-            depends_on=self._depends_on(others),
-            tiers=("60", "90", "100") if partial == "tiers" else ("100",),
-            partial_any=partial == "any",
-            optional=self.chance(20),
-            retained=not self.chance(15),
-        )
-
-    def _requires(self, others: list[str]) -> tuple[Gate, ...]:
-        gates: list[Gate] = [Completed()] if self.chance(90) else []
-        if self.chance(20):
-            gates.append(EvidenceGate(("report",)))
-        if self.chance(25):
-            gates.append(self._kpi_gate())
-        if self.chance(10):
-            gates.append(self._date_gate())
-        if others and self.chance(10):
-            gates.append(self._milestone_gate(others))
-        return tuple(gates) or (self._kpi_gate(),)
-
-    def _depends_on(self, others: list[str]) -> tuple[Gate, ...]:
-        gates: list[Gate] = []
-        if others and self.chance(40):
-            gates.append(self._milestone_gate(others))
-        if self.chance(25):
-            gates.append(self._kpi_gate())
-        if self.chance(15):
-            gates.append(self._date_gate())
-        return tuple(gates)
-
-    def _milestone_gate(self, others: list[str]) -> MilestoneGate:
-        return MilestoneGate(self.rng.choice(others), self.rng.choice(("100", "100", "60", "50")))
-
-    def _date_gate(self) -> DateGate:
-        return DateGate(_FIRST_DAY + timedelta(days=self.rng.randrange(9)))
-
-    def _kpi_gate(self) -> KpiGate:
-        rng = self.rng
-        bound = rng.choice(({"at_least": "0.85"}, {"above": "0.85"}, {"at_most": "0.9", "at_least": "0.85"}, {}))
-        name = rng.choice(("reading", "monthly"))
-        periods = name == "monthly"
-        return KpiGate(
-            id=name,
-            status=rng.choice(("any", "any", "final", "provisional")),
-            sources=rng.choice(((), (), ("grafana",), ("grafana", "finance"))),
-            unit=rng.choice((None, None, None, "P1")),
-            period_from=date(2026, 1, 1) if periods and self.chance(20) else None,
-            period_to=date(2026, 1, 31) if periods and self.chance(20) else None,
-            **bound,
-        )
-
-    def _retention(self) -> Retention | None:
-        rng = self.rng
-        if self.chance(10):
-            return None
-        cap = rng.choice((None, None, Cap(amount_minor=5_001), Cap(percent_of_value="0.5", basis="original")))
-        shares: tuple[str, ...] = rng.choice((("100",), ("50", "50"), ("33", "67"), ()))
-        return Retention(
-            rate=rng.choice(("10", "5", "7.5")),
-            cap=cap,
-            exempt=("milestones",) if self.chance(5) else ("time_and_materials",),
-            release=tuple(Release(f"r{place}", share) for place, share in enumerate(shares, 1)),
-        )
-
-    # -- the events
 
     def _named(self, **fields: Any) -> dict[str, Any]:
         self.events += 1
@@ -273,10 +116,10 @@ class _Maker:
             **self._named(change="OPENED", occurred_at=first, contract='{"milepost": 1}', terms=contract)
         )
         events: list[Event] = []
-        if self.allowed("signoff", 45):
+        if self.allowed("signoff", 60):
             events += [
                 EngagementEvent(**self._named(change="SIGNED_OFF", occurred_at=self.moment(), actor=person))
-                for person in self.rng.sample(_PEOPLE, self.rng.choice((1, 1, 2)))
+                for person in self.rng.sample(PEOPLE, self.rng.choice((1, 1, 2)))
             ]
         if self.allowed("terminated", 8):
             terminated = EngagementEvent(**self._named(change="TERMINATED", occurred_at=self.moment()))
@@ -297,26 +140,27 @@ class _Maker:
         rng = self.rng
         events: list[Event] = []
         for milestone in contract.milestones:
-            times = [self.moment() for _ in range(rng.choice((0, 1, 1, 2, 2, 3, 4)))]
-            if self.chance(80):
+            times = [self.moment() for _ in range(rng.choice((1, 1, 2, 3) if self.calm else (0, 1, 1, 2, 2, 3, 4)))]
+            if self.calm or self.chance(80):
                 times.sort()
             for place, at in enumerate(times):
-                kinds = ("REPORTED",) if place == 0 else ("REPORTED", "REPORTED", "REPORTED", "CORRECTED", "WITHDRAWN")
+                kinds = ("REPORTED",) if place == 0 else ("REPORTED", "REPORTED", "CORRECTED", "CORRECTED", "WITHDRAWN")
                 events.append(
                     MilestoneEvent(
                         **self._named(
                             milestone_id=milestone.id if not self.chance(2) else "unknown",
+                            occurrence_id=None if not self.chance(2) else "2026-03",
                             kind=rng.choice(kinds) if not self.chance(3) else rng.choice(("CORRECTED", "WITHDRAWN")),
                             occurred_at=at,
                             completion=self._completion(milestone),
-                            reported_by=rng.choice((None, None, *_PEOPLE[:2])),
+                            reported_by=rng.choice((None, None, *PEOPLE[:2])),
                             evidence=tuple(rng.sample(_DOCUMENTS, rng.choice((0, 1, 1, 2))))
-                            if self.chance(40)
+                            if self.chance(10 if self.calm else 40)
                             else _DOCUMENTS[:1],
                         )
                     )
                 )
-        if self.chance(50):
+        if not self.calm and self.chance(70):
             rng.shuffle(events)
         return events
 
@@ -340,7 +184,7 @@ class _Maker:
                     KpiEvent(
                         **self._named(
                             kpi_id=name,
-                            value=rng.choice(("0.85", "0.850", "0.9", "0.9", "0.849999", "0.95")),
+                            value=rng.choice(("0.85", "0.850", "0.9", "0.9", "0.9", "0.88", "0.849999", "0.95")),
                             observed_at=self.moment(),
                             unit=rng.choice((None, "P1", "P1")),
                             revision=rng.choice((1, 1, 1, 2, 3)),
@@ -360,16 +204,19 @@ class _Maker:
         for milestone in contract.milestones:
             if milestone.approval is None:
                 continue
-            base = rng.randrange(len(self.instants))
+            base = rng.randrange(len(self.instants) // 2 if self.calm else 0, len(self.instants))
+            taken: set[str] = set()
             for step in contract.policies[milestone.approval].steps:
-                signers = rng.sample(_PEOPLE, rng.choice((1, 2, 3)))
+                signers = rng.sample(PEOPLE, rng.choice((1, 2, 3)))
                 holders = [person.id for person in contract.people[step.role]]
-                if self.chance(80):
-                    signers = rng.sample(holders, min(len(holders), step.quorum + self.chance(20)))
+                if self.calm or self.chance(80):
+                    free = [person for person in holders if person not in taken] or holders
+                    signers = rng.sample(free, min(len(free), step.quorum + self.chance(20)))
+                    taken.update(signers)
                 for _ in range(rng.choice((1, 1, 2, 3))):
                     place = min(base + rng.choice((0, 0, 1, 2, 5)), len(self.instants) - 1)
                     events += [self._decision(milestone, step, person, self.instants[place]) for person in signers]
-        if self.chance(40):
+        if self.chance(15 if self.calm else 40):
             rng.shuffle(events)
         elif self.chance(50):
             events.sort(key=lambda event: event.decided_at)  # type: ignore[union-attr]
@@ -380,9 +227,11 @@ class _Maker:
         return ApprovalDecision(
             **self._named(
                 milestone_id=milestone.id,
-                role=step.role if not self.chance(5) else rng.choice(_ROLES),
+                role=step.role if not self.chance(5) else rng.choice(ROLES),
                 approver=person,
-                decision="APPROVED" if not self.chance(15) else rng.choice(("REJECTED", "WITHDRAWN")),
+                decision="APPROVED"
+                if not self.chance(5 if self.calm else 15)
+                else rng.choice(("REJECTED", "WITHDRAWN")),
                 decided_at=at if not self.chance(10) else self.moment(),
                 submission=rng.choice((1, 2)) if self.allowed("named", 8) else None,
                 submission_hash="0" * 64 if self.allowed("named", 2) else None,
@@ -391,4 +240,4 @@ class _Maker:
         )
 
     def _ticks(self) -> list[Event]:
-        return [ClockTick(self.moment()) for _ in range(self.rng.choice((0, 1, 2, 4)))]
+        return [ClockTick(self.moment()) for _ in range(self.rng.choice((2, 3, 4) if self.calm else (0, 1, 2, 4)))]

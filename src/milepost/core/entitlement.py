@@ -173,8 +173,11 @@ class _Walk:
             self.found.governing = None
             self.found.accept(at, level)
 
-    def open(self, at: int, by_report: bool) -> None:
-        """Open the next submission if there is something new to sign (rule 13)."""
+    def open(self, at: int, again: bool) -> None:
+        """Open the next submission if there is something new to sign (rule 13).
+
+        `again`: something is dated now that may claim unchanged content once more.
+        """
         level = self.claimed()
         if level <= self.found.level or not self.required(level, at):
             return
@@ -184,7 +187,7 @@ class _Walk:
             # unchanged content: after a correction always, else with the next report (or, without reports, value)
             if last.alive and not (last.ballot.complete and self.certified(last) < last.level):
                 return
-            if last.end != CORRECTED and not (by_report or not self.driven):
+            if last.end != CORRECTED and not again:
                 return
         if last is not None and last.alive and not last.ballot.complete:
             last.close(SUPERSEDED, at)
@@ -296,9 +299,9 @@ def assess(
         reported, decided = dated[at]
         if reported:
             walk.take_report(reported[-1], at)
-        claims = bool(reported) and reported[-1].kind != "WITHDRAWN"
-        if claims or at in closings:
-            walk.open(at, claims)
+        if reported or at in closings:
+            claims = bool(reported) and reported[-1].kind != "WITHDRAWN"
+            walk.open(at, claims or (at in closings and not walk.driven))
         walk.decide_all(decided, at)
         walk.accept(at)
     for place, decision in enumerate(decisions):

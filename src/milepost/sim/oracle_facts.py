@@ -67,6 +67,8 @@ class Facts:
         self.decisions: dict[str, list[ApprovalDecision]] = {milestone.id: [] for milestone in contract.milestones}
         self.values: list[KpiEvent] = []
         for event in events:
+            if isinstance(event, MilestoneEvent | ApprovalDecision) and event.occurrence_id is not None:
+                continue  # nothing repeats in this part of the language
             match event:
                 case MilestoneEvent() if event.occurred_at >= opens and event.milestone_id in self.reports:
                     _take_report(self.reports[event.milestone_id], event)
