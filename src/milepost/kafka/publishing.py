@@ -29,6 +29,7 @@ QUEUE_RECORDS = 100_000
 QUEUE_KIB = 256 * 1024
 # librdkafka writes lost connections to stderr by itself; the exception says the same.
 SYSLOG_CRITICAL = 2
+UNKNOWN_OFFSET = -1
 
 
 class PublishError(Exception):
@@ -36,7 +37,7 @@ class PublishError(Exception):
 
 
 class Place(NamedTuple):
-    """Where a record was stored. `topic` is the name in events.md, without a prefix."""
+    """Where a record was stored. `topic` is the name in events.md, without a prefix; -1: stored, the offset unknown."""
 
     topic: str
     partition: int
@@ -152,8 +153,8 @@ class Publisher:
         else:
             partition, offset = message.partition(), message.offset()
             assert partition is not None
-            assert offset is not None
-            self._stored.append(Place(topic, partition, offset))
+            # A record whose first acknowledgement was lost is known to the broker, its offset is not told again.
+            self._stored.append(Place(topic, partition, UNKNOWN_OFFSET if offset is None else offset))
 
     def _raise_failures(self) -> None:
         if self._failures:
