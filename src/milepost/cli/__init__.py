@@ -2,7 +2,7 @@
 
 import typer
 
-from milepost.cli import audit, broker, config, contract, demo, publish, run, simulate, tail, topics
+from milepost.cli import audit, bench, broker, config, contract, demo, publish, run, simulate, tail, topics
 
 __all__ = ["app", "main"]
 
@@ -18,6 +18,7 @@ app.add_typer(run.app, name="run")
 app.add_typer(contract.app, name="contract")
 app.command("broker")(broker.broker)
 app.add_typer(topics.app, name="topics")
+app.add_typer(bench.app, name="bench")
 app.add_typer(audit.app, name="audit")
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)

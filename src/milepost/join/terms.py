@@ -24,7 +24,7 @@ def with_terms(event: EngagementEvent) -> EngagementEvent | DeadLetter:
             reason=reason,
             message=f"contract: null; an {event.change} event carries the whole document as JSON text",
         )
-    parsed = contract.parse(event.contract, source="contract")
+    parsed = contract.parse_wire(event.contract, source="contract")
     if parsed.contract is None:
         findings = "; ".join(finding.text("contract") for finding in parsed.errors)
         return DeadLetter(reason=reason, message=findings or "contract: cannot be read; send the document as JSON text")

@@ -1,0 +1,43 @@
+"""`milepost bench join`: the join's speed beside its peers, in one run, each host on a broker of its own."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Measure, beside something else run in the same minute.", no_args_is_help=True)
+
+ALL = "milepost,milepost-embedded,raw,kafka-streams"
+
+
+@app.callback()
+def bench() -> None:
+    """Benchmarks run from a checkout; real Kafka needs Java and Maven."""
+
+
+@app.command()
+def join(
+    events: Annotated[int, typer.Option(min=100, help="Events for milepost's join.")] = 64_000,
+    peer_events: Annotated[int, typer.Option(min=100, help="Events for each peer; they are faster.")] = 300_000,
+    hosts: Annotated[str, typer.Option(help="Which, comma-separated.")] = ALL,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+) -> None:
+    """Events a second through the join, and the ratio to each peer."""
+    if not (Path.cwd() / "bench" / "join.py").exists():
+        typer.echo("milepost bench: run it in a checkout of milepost, which has bench/", err=True)
+        raise typer.Exit(2)
+    sys.path.insert(0, str(Path.cwd()))
+    from bench.hosts import HOSTS
+    from bench.join import measure, table
+
+    names = [name.strip() for name in hosts.split(",")]
+    unknown = [name for name in names if name not in HOSTS]
+    if unknown:
+        typer.echo(f"--hosts: {', '.join(unknown)} not known; there are {', '.join(HOSTS)}", err=True)
+        raise typer.Exit(2)
+    report = measure(names, events, peer_events)
+    typer.echo(json.dumps(report) if as_json else table(report))
