@@ -8,7 +8,7 @@ the production code has no switch for any of them. `take_away(name, log)` gives 
 Name: what is gone; the situation that shows it.
 
 - no-await-sends: step 6: nobody looks whether a batch was rejected; a rejected batch (small max.message.bytes)
-- fence-after-restore: step 2: the new epoch comes with the first transaction; a zombie that commits between restore and begin
+- fence-after-restore: step 2: the new epoch comes with the first transaction; a zombie that commits after the restore
 - position-from-group: step 4: the group's offset, unchecked; a moved group offset
 - no-incarnation: a batch queued behind a failed one is folded; a failing batch with another behind it
 - no-endtxn-count: step 7: an ambiguous EndTxn keeps its epoch; a lost answer, its request arriving late

@@ -24,6 +24,7 @@ from milepost.join.batch import Batch, ByTopic, Folding, Outcome, Worker, digest
 from milepost.join.options import JoinOptions
 from milepost.join.restore import OFFSETS_KEY, Applied, PartitionRefusedError, Restored, Store, positions, restore
 from milepost.kafka.log import (
+    ChangelogStalledError,
     Committed,
     FencedError,
     Log,
@@ -162,14 +163,17 @@ class PartitionJoin:
         if known is not None and not 0 <= time.time() - self._confirmed_at < self.options.keep_state_s:
             known = None
         started = time.monotonic()
-        self._restored = await restore(
-            self.setting.source,
-            self._changelog,
-            known,
-            lambda: self.setting.make_store(self.number),
-            self.options.stall_s,
-            lambda: self._step("mid-restore"),
-        )
+        try:
+            self._restored = await restore(
+                self.setting.source,
+                self._changelog,
+                known,
+                lambda: self.setting.make_store(self.number),
+                self.options.stall_s,
+                lambda: self._step("mid-restore"),
+            )
+        except ChangelogStalledError as stalled:
+            raise PartitionRefusedError(str(stalled)) from None
         self.applied, self._confirmed_at = self._restored.applied, time.time()
         log.info(
             "partition restored",

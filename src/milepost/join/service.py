@@ -344,6 +344,10 @@ class JoinService:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self.source.stop()
+        try:
+            async with asyncio.timeout(bound):
+                await self.source.stop()
+        except TimeoutError:
+            log.warning("connections cut off", after_s=bound)
         metrics.PARTITIONS.set(0)
         log.info("worker ended", partitions=sorted(self.partitions))

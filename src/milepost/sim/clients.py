@@ -99,10 +99,10 @@ class _Group:
 class SimConsumer:
     """`log.GroupConsumer` in memory."""
 
-    def __init__(self, cluster: SimCluster, group: str, topics: Collection[str], listener: Listener) -> None:
-        self._cluster, self._group = cluster, cluster.group(group)
+    def __init__(self, log: "SimLog", group: str, topics: Collection[str], listener: Listener) -> None:
+        self._log, self._broker, self._group = log, log.cluster.broker, log.cluster.group(group)
         self.topics, self.listener = tuple(topics), listener
-        self.name = f"member-{cluster.broker.random.getrandbits(64):016x}"
+        self.name = f"member-{self._broker.random.getrandbits(64):016x}"
         self.positions: dict[TopicPartition, int | None] = {}
         self.stable = asyncio.Event()
         self.refusal: str | None = None
@@ -111,14 +111,14 @@ class SimConsumer:
 
     async def start(self) -> None:
         """Join the group."""
-        await self._cluster.pause()
+        await self._log.pause()
         self._group.change(self, joins=True)
 
     async def stop(self) -> None:
         """Leave it."""
         self._stopped = True
         self._group.change(self, joins=False)
-        await self._cluster.pause()
+        await self._log.pause()
 
     def expire(self) -> None:
         """Be given up by the coordinator, without being told: what a frozen process finds out later."""
@@ -135,7 +135,7 @@ class SimConsumer:
         """Records of what is held and not paused."""
         until = time.monotonic() + timeout_s
         while True:
-            await self._cluster.pause()
+            await self._log.pause()
             if self._stopped:
                 raise LogError("ConsumerStopped")
             if self.refusal is not None:
@@ -156,7 +156,7 @@ class SimConsumer:
                 raise LogError(f"NoOffsetForPartition: {partition}")
             if partition in self._paused or max_records == 0:
                 continue
-            records, self.positions[partition] = self._cluster.broker.read(partition, position, max_records)
+            records, self.positions[partition] = self._broker.read(partition, position, max_records)
             max_records -= len(records)
             if records:
                 found[partition] = records
@@ -181,15 +181,15 @@ class SimConsumer:
 
     async def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Stable offsets."""
-        await self._cluster.pause()
-        return {partition: self._cluster.broker.stable(partition) for partition in partitions}
+        await self._log.pause()
+        return {partition: self._broker.stable(partition) for partition in partitions}
 
 
 class SimProducer:
     """`log.Producer` in memory."""
 
-    def __init__(self, cluster: SimCluster, transactional_id: str) -> None:
-        self._cluster, self._broker, self._id = cluster, cluster.broker, transactional_id
+    def __init__(self, log: "SimLog", transactional_id: str) -> None:
+        self._log, self._broker, self._id = log, log.cluster.broker, transactional_id
         self._epoch: int | None = None
         self._placed: dict[TopicPartition, int] = {}
         self._failures: list[RejectedError] = []
@@ -202,9 +202,9 @@ class SimProducer:
 
     async def start(self) -> None:
         """A new epoch."""
-        await self._cluster.pause()
+        await self._log.pause()
         self._epoch = self._broker.start_producer(self._id)
-        await self._cluster.pause()
+        await self._log.pause()
 
     async def begin(self) -> None:
         """Nothing goes over the wire yet."""
@@ -213,7 +213,7 @@ class SimProducer:
 
     async def send(self, topic: str, partition: int, messages: Sequence[Message]) -> None:
         """Write; a rejection shows when it is asked for, as with the real client."""
-        await self._cluster.pause()
+        await self._log.pause()
         target = TopicPartition(topic, partition)
         try:
             first = self._broker.produce(self._id, self._started(), target, messages)
@@ -225,25 +225,25 @@ class SimProducer:
 
     async def settle(self, timeout_s: float) -> dict[TopicPartition, int]:
         """Raise what was rejected."""
-        await self._cluster.pause()
+        await self._log.pause()
         if self._failures:
             raise self._failures[0]
         return dict(self._placed)
 
     async def send_offsets(self, offsets: Mapping[TopicPartition, Committed], group: str) -> None:
         """Put offsets into the transaction."""
-        await self._cluster.pause()
+        await self._log.pause()
         self._broker.add_offsets(self._id, self._started(), group, offsets.items())
 
     async def commit(self) -> bool:
         """Commit; False when the network held the first request back and it was repeated."""
-        await self._cluster.pause()
+        await self._log.pause()
         epoch, held = self._started(), self._broker.hold_next_end > 0
         if held:
             self._broker.hold_next_end -= 1
             self._broker.held_ends.append((self._id, epoch))
         self._broker.end(self._id, epoch, commit=True)
-        await self._cluster.pause()
+        await self._log.pause()
         return not held
 
     async def close(self, timeout_s: float) -> None:
@@ -257,18 +257,39 @@ class SimProducer:
 
 
 class SimLog:
-    """`log.Log` in memory."""
+    """`log.Log` in memory; one for each worker, which can be frozen in the middle of anything.
+
+    A worker that is frozen for good is one that was killed; one that thaws after others took its place is a zombie.
+    """
 
     def __init__(self, cluster: SimCluster) -> None:
-        self._cluster, self._broker = cluster, cluster.broker
+        self.cluster, self._broker = cluster, cluster.broker
+        self.members: list[SimConsumer] = []
+        self._thawed = asyncio.Event()
+        self._thawed.set()
+
+    async def pause(self) -> None:
+        """Every call passes here, before its effect and often after it."""
+        await self.cluster.pause()
+        await self._thawed.wait()
+
+    def freeze(self) -> None:
+        """From its next call on the worker stands still; the group gives it up, and it does not learn of that."""
+        self._thawed.clear()
+        for member in self.members:
+            member.expire()
+
+    def thaw(self) -> None:
+        """It goes on where it stood."""
+        self._thawed.set()
 
     async def start(self) -> None:
         """Nothing to connect to."""
-        await self._cluster.pause()
+        await self.pause()
 
     async def stop(self) -> None:
         """Nothing to close."""
-        await self._cluster.pause()
+        await self.pause()
 
     async def partition_counts(self, topics: Collection[str]) -> dict[str, int]:
         """Partitions by topic."""
@@ -276,12 +297,12 @@ class SimLog:
 
     async def spans(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Span]:
         """First and end offsets."""
-        await self._cluster.pause()
+        await self.pause()
         return {partition: self._broker.span(partition) for partition in partitions}
 
     async def committed(self, group: str, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Committed]:
         """A group's offsets."""
-        await self._cluster.pause()
+        await self.pause()
         notes = {partition: self._broker.committed(group, partition) for partition in partitions}
         return {partition: note for partition, note in notes.items() if note is not None}
 
@@ -291,11 +312,12 @@ class SimLog:
 
     def consumer(self, group: str, topics: Collection[str], listener: Listener) -> SimConsumer:
         """A new member."""
-        return SimConsumer(self._cluster, group, topics, listener)
+        self.members.append(SimConsumer(self, group, topics, listener))
+        return self.members[-1]
 
     def producer(self, transactional_id: str) -> SimProducer:
         """A new producer."""
-        return SimProducer(self._cluster, transactional_id)
+        return SimProducer(self, transactional_id)
 
     async def read(
         self, partition: TopicPartition, start: int, end: int, stall_s: float
@@ -303,7 +325,7 @@ class SimLog:
         """Committed records below `end`."""
         since = time.monotonic()
         while start < end:
-            await self._cluster.pause()
+            await self.pause()
             records, position = self._broker.read(partition, start, 1_000)
             if position > start:
                 start, since = position, time.monotonic()

@@ -1,0 +1,438 @@
+"""The ten steps on the in-memory log: what each of them is for, happening."""
+
+import asyncio
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from milepost.join.batch import Batch
+from milepost.join.partition import PartitionJoin, Phase
+from milepost.join.service import JoinService, WorkerStoppedError
+from milepost.join.watchdog import Watchdog
+from milepost.kafka.log import Committed, FencedError, LogError, Message, TopicPartition
+from milepost.store.memory import MemoryStore
+from tests.join.world import GROUP, INPUTS, OPTIONS, OUTPUTS, POISON, STATE, CountingWorker, World
+
+STEPS = [
+    "after-fence",
+    "mid-restore",
+    "after-restore",
+    "after-position",
+    "after-fold",
+    "after-begin",
+    "after-send",
+    "after-await",
+    "after-offsets",
+    "after-commit",
+    "after-publish",
+    "in-discard",
+]
+
+
+class Breaking:
+    """Raises at the n-th arrival at a step, once."""
+
+    def __init__(self, step: str, count: int, error: Exception) -> None:
+        self.step, self.count, self.error, self.broke = step, count, error, False
+
+    def __call__(self, name: str, partition: int) -> None:
+        if name == self.step and not self.broke:
+            self.count -= 1
+            if self.count == 0:
+                self.broke = True
+                raise self.error
+
+
+async def test_every_event_is_joined_once_and_offsets_say_so() -> None:
+    world = World()
+    world.send(300)
+    async with world.worker():
+        world.send(100)
+        await world.drained()
+        world.send(100)
+        await world.drained()
+    world.audit()
+    assert sum(world.sent.values()) == 500
+
+
+async def test_a_restart_goes_on_exactly_where_the_last_worker_ended() -> None:
+    world = World()
+    for _ in range(4):
+        world.send(60)
+        async with world.worker():
+            await world.drained()
+        for number in range(world.broker.partitions):
+            world.broker.compact(TopicPartition(STATE, number))
+    # The changelog was compacted to the bone each time, so the transactions cannot be audited, only the lines.
+    for number in range(world.broker.partitions):
+        world._audit_lines(number)
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step not in ("mid-restore", "in-discard")])
+@pytest.mark.parametrize("error", [LogError("broken"), FencedError("fenced")], ids=["failed", "fenced"])
+async def test_an_exception_at_any_step_loses_and_doubles_nothing(step: str, error: Exception) -> None:
+    world = World()
+    world.send(200)
+    breaking = Breaking(step, 2, error)
+    async with world.worker(on_step=breaking):
+        await world.drained()
+        world.send(100)
+        await world.drained()
+    assert breaking.broke
+    world.audit()
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_worker_frozen_at_any_step_is_replaced_and_its_return_changes_nothing(step: str) -> None:
+    """kill -9, and then worse: the dead worker comes back in the middle of its transaction."""
+    world = World()
+    world.send(100)
+    if step == "mid-restore":
+        async with world.worker():
+            await world.drained()
+    zombie_log = world.cluster.log()
+    frozen = asyncio.Event()
+
+    def freeze(name: str, partition: int) -> None:
+        if step == "in-discard" and name == "after-send" and not frozen.is_set():
+            raise LogError("broken")
+        if name == step and not frozen.is_set():
+            frozen.set()
+            zombie_log.freeze()
+
+    zombie = world.start(on_step=freeze, log=zombie_log, heartbeat_s=0.05)
+    world.send(100)
+    async with asyncio.timeout(10):
+        await frozen.wait()
+    async with world.worker():
+        await world.drained()
+        zombie_log.thaw()
+        world.send(200)
+        await world.drained()
+        zombie.service.stop()
+        await asyncio.wait({zombie.task})
+        world.send(50)
+        await world.drained()
+    world.audit()
+
+
+async def test_two_workers_share_the_partitions_and_one_takes_over_all() -> None:
+    world = World(partitions=4)
+    world.send(200)
+    first, second = world.start(), world.start()
+    async with asyncio.timeout(10):
+        while not (first.service.ready and second.service.ready and len(first.service.partitions) == 2):
+            await asyncio.sleep(0.002)
+        assert first.service.partitions.keys() | second.service.partitions.keys() == {0, 1, 2, 3}
+        world.send(200)
+        first.service.stop()
+        await first.task
+        await world.drained()
+        assert len(second.service.partitions) == 4
+        second.service.stop()
+        await second.task
+    world.audit()
+
+
+async def test_the_graceful_end_finishes_its_transaction_and_leaves_the_rest() -> None:
+    world = World(partitions=1)
+    world.send(1_000)
+    running = world.start(on_step=lambda name, partition: running.service.stop() if name == "after-send" else None)
+    await running.task
+    assert world.broker.open_transactions() == []
+    assert 0 < len(world.committed("lines", 0)) < 1_000
+    async with world.worker():
+        await world.drained()
+    world.audit()
+
+
+async def test_a_record_that_makes_the_fold_raise_is_one_dead_letter() -> None:
+    world = World(partitions=1)
+    world.send(40)
+    world.send_one("reports", 0, b"k1", POISON)
+    world.send(40)
+    world.send_one("approvals", 0, b"k2", POISON)
+    async with world.worker():
+        await world.drained()
+    world.audit()
+    dead = world.committed("dead-letters", 0)
+    assert [(record.key, record.value) for record in dead] == [(b"k1", POISON), (b"k2", POISON)]
+    assert dict(dead[0].headers)["milepost-error-code"] == b"FOLD_FAILED"
+    assert dict(dead[0].headers)["message"] == b"ArithmeticError: poison"
+
+
+async def test_a_record_whose_output_the_broker_rejects_is_found_by_halving() -> None:
+    world = World(partitions=1)
+    world.broker.max_message_bytes["lines"] = 5_000
+    world.send(45)
+    world.broker.append(TopicPartition("reports", 0), [Message(b"k1", b"1+6000")])
+    world.send(45)
+    restarts = 0
+
+    def count(name: str, partition: int) -> None:
+        nonlocal restarts
+        restarts += name == "in-discard"
+
+    async with world.worker(on_step=count):
+        await world.drained()
+    world.audit()
+    (dead,) = world.committed("dead-letters", 0)
+    assert dead.value == b"1+6000"
+    assert dict(dead.headers)["milepost-error-code"] == b"OUTPUT_REJECTED"
+    # Halving 50 records down to one takes about six attempts, not fifty.
+    assert 2 <= restarts <= 14
+
+
+async def test_an_output_too_large_for_any_broker_never_leaves_the_worker() -> None:
+    world = World(partitions=1)
+    world.send(10)
+    world.broker.append(TopicPartition("reports", 0), [Message(b"k1", b"1+2000000")])
+    world.send(10)
+    restarts: list[str] = []
+    async with world.worker(on_step=lambda name, partition: restarts.append(name) if name == "in-discard" else None):
+        await world.drained()
+        assert restarts == []
+    world.audit()
+    assert len(world.committed("dead-letters", 0)) == 1
+
+
+async def test_when_even_the_dead_letter_is_rejected_the_partition_stops_and_says_so() -> None:
+    world = World(partitions=1)
+    world.broker.max_message_bytes |= {"lines": 5_000, "dead-letters": 1}
+    world.broker.append(TopicPartition("reports", 0), [Message(b"k1", b"1+6000")])
+    running = world.start()
+    with pytest.raises(
+        WorkerStoppedError, match=r"reports partition 0 offset 0: the broker refuses its dead letter too"
+    ):
+        await running.task
+
+
+async def test_a_batch_behind_a_failed_one_is_dropped_whole() -> None:
+    """Dropping only what is below the position once lost 100 of 400 records."""
+    world = World(partitions=1)
+    behind: list[int] = []
+    running = None
+
+    def fail(name: str, partition: int) -> None:
+        if name == "after-send" and running is not None:
+            waiting = running.service.partitions[0].backlog
+            if waiting and not behind:
+                behind.append(waiting)
+                raise LogError("broken with a batch behind")
+
+    world.send(400)
+    running = world.start(on_step=fail)
+    await world.drained()
+    running.service.stop()
+    await running.task
+    assert behind
+    world.audit()
+
+
+async def test_a_group_offset_ahead_of_the_state_is_refused_and_the_other_partitions_go_on() -> None:
+    world = World(partitions=2)
+    world.send(100)
+    async with world.worker():
+        await world.drained()
+    moved = TopicPartition("reports", 0)
+    note = world.broker.committed(GROUP, moved)
+    assert note is not None
+    world.send(100)
+    world.broker.commit(GROUP, moved, Committed(note.offset + 20, note.metadata))
+    running = world.start()
+    async with asyncio.timeout(10):
+        while not world.is_drained(1):
+            await asyncio.sleep(0.002)
+    assert running.service.partitions[0].phase is Phase.STOPPED
+    running.service.stop()
+    with pytest.raises(WorkerStoppedError, match="ahead of the state"):
+        await running.task
+    # The way out that the message names.
+    world.broker.commit(GROUP, moved, note)
+    async with world.worker():
+        await world.drained()
+    world.audit()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda note: Committed(note.offset - 5, ""), "moved by hand"),
+        (lambda note: Committed(note.offset, note.metadata[:-1] + "x"), "another history"),
+        (lambda note: Committed(note.offset, "999 abc"), "another history"),
+    ],
+)
+async def test_a_group_that_contradicts_the_state_stops_the_worker(
+    change: Callable[[Committed], Committed], says: str
+) -> None:
+    world = World(partitions=1)
+    world.send(50)
+    async with world.worker():
+        await world.drained()
+    moved = TopicPartition("reports", 0)
+    note = world.broker.committed(GROUP, moved)
+    assert note is not None
+    world.broker.commit(GROUP, moved, change(note))
+    with pytest.raises(WorkerStoppedError, match=says):
+        await world.start().task
+
+
+async def test_an_offset_without_a_state_is_refused() -> None:
+    world = World(partitions=1)
+    world.send(50)
+    world.broker.commit(GROUP, TopicPartition("reports", 0), Committed(10, "1 abc"))
+    with pytest.raises(WorkerStoppedError, match=r"ahead of the state \(empty\)"):
+        await world.start().task
+
+
+async def test_a_lost_group_offset_is_no_matter_the_state_knows() -> None:
+    world = World(partitions=1)
+    world.send(50)
+    async with world.worker():
+        await world.drained()
+    world.broker._committed.clear()
+    world.send(50)
+    async with world.worker():
+        await world.drained()
+    world.audit()
+
+
+async def test_inputs_that_retention_took_away_stop_the_worker() -> None:
+    world = World(partitions=1)
+    world.send(50)
+    async with world.worker():
+        await world.drained()
+    world.send(50)
+    partition = TopicPartition("reports", 0)
+    world.broker.truncate(partition, world.broker.span(partition).end - 1)
+    with pytest.raises(WorkerStoppedError, match=r"reports partition 0: .* Records are gone"):
+        await world.start().task
+
+
+async def test_a_lost_answer_to_endtxn_takes_a_new_epoch_before_the_next_transaction() -> None:
+    """KAFKA-17754: the first EndTxn arrives in the middle of the next transaction and finds an old epoch."""
+    world = World(partitions=1)
+    ended: list[int] = []
+
+    def deliver(name: str, partition: int) -> None:
+        if name == "after-send" and world.broker.held_ends:
+            ended.append(world.broker.release_held_ends())
+
+    async with world.worker(on_step=deliver):
+        for _ in range(5):
+            world.broker.hold_next_end = 1
+            world.send(30)
+            await world.drained()
+            world.send(30)
+            await world.drained()
+    assert ended == [0] * 5
+    world.audit()
+
+
+async def test_a_new_epoch_comes_before_sequence_numbers_end() -> None:
+    world = World(partitions=1)
+    fences: list[int] = []
+    async with world.worker(
+        on_step=lambda name, partition: fences.append(1) if name == "after-fence" else None, renew_after_records=200
+    ):
+        world.send(600)
+        await world.drained()
+    assert len(fences) >= 4
+    world.audit()
+
+
+async def test_an_aborted_tail_and_an_empty_changelog_are_read_to_the_end() -> None:
+    world = World(partitions=1)
+    world.send(50)
+    async with world.worker():
+        await world.drained()
+    epoch = world.broker.start_producer("test.counting.0")
+    world.broker.produce("test.counting.0", epoch, TopicPartition(STATE, 0), [Message(b"k1", b"999:999")])
+    world.send(50)
+    async with world.worker():
+        await world.drained()
+    world.audit()
+
+
+async def test_a_strangers_hanging_transaction_in_the_changelog_stops_the_worker() -> None:
+    world = World(partitions=1)
+    world.send(10)
+    world.broker.start_producer("stranger")
+    world.broker.produce("stranger", 0, TopicPartition(STATE, 0), [Message(b"k1", b"999:999")])
+    with pytest.raises(WorkerStoppedError, match="cannot be read beyond offset 0 of 1"):
+        await world.start().task
+
+
+async def test_a_paused_partition_is_resumed_when_its_queue_is_short_again() -> None:
+    world = World(partitions=1)
+    world.send(2_000)
+    async with world.worker(queue_records=60, max_records=30):
+        await world.drained()
+    world.audit()
+
+
+async def test_workers_with_other_topics_stop_and_say_why() -> None:
+    world = World(partitions=1)
+    log = world.cluster.log()
+    odd = JoinService(
+        log, CountingWorker(), dataclasses.replace(OPTIONS, inputs=("reports",)), lambda number: MemoryStore()
+    )
+    running = world.start()
+    tasks = {running.task, asyncio.create_task(odd.run())}
+    done, waiting = await asyncio.wait(tasks, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    with pytest.raises(WorkerStoppedError, match="read different topics"):
+        done.pop().result()
+    for service in (odd, running.service):
+        service.stop()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_topics_that_do_not_fit_are_refused_before_anything_is_read() -> None:
+    world = World()
+    world.broker.create("short", 1)
+    with pytest.raises(WorkerStoppedError, match=r"same number of partitions; found: .*short has 1"):
+        await world.start(outputs=(*OUTPUTS, "short")).task
+    with pytest.raises(WorkerStoppedError, match="absent has 0"):
+        await world.start(inputs=(*INPUTS, "absent")).task
+
+
+async def test_a_worker_that_is_fenced_again_and_again_ends() -> None:
+    world = World(partitions=1)
+    world.send(10)
+
+    def fenced(name: str, partition: int) -> None:
+        if name == "after-begin":
+            raise FencedError("somebody else")
+
+    with pytest.raises(WorkerStoppedError, match=r"fenced 4 times within 60 s.*test\.counting\.\*"):
+        await world.start(on_step=fenced, fences_most=4).task
+
+
+async def test_a_consumer_that_stands_still_ends_the_worker() -> None:
+    world = World(partitions=1)
+    running = world.start()
+    world.send(10)
+    await world.drained()
+    consumer = running.service._consumer
+    watchdog = Watchdog(running.service, consumer)
+    # What a client that lost its broker without a sign looks like: held, not paused by us, and nothing comes.
+    consumer.pause([TopicPartition(topic, 0) for topic in INPUTS])
+    world.send(10)
+    await watchdog.look(1_000.0)
+    await watchdog.look(999.0 + OPTIONS.stuck_s)
+    assert not running.task.done()
+    await watchdog.look(1_000.0 + OPTIONS.stuck_s)
+    with pytest.raises(WorkerStoppedError, match="is not read any more"):
+        await running.task
+
+
+async def test_a_bug_ends_the_worker_with_its_name() -> None:
+    class Broken(PartitionJoin):
+        async def _join(self, batch: Batch) -> None:
+            raise ZeroDivisionError("a bug")
+
+    world = World(partitions=1)
+    world.send(10)
+    with pytest.raises(WorkerStoppedError, match="partition 0: ZeroDivisionError: a bug"):
+        await world.start(partition_type=Broken).task
