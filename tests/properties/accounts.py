@@ -9,8 +9,10 @@ from milepost.core.fold import Received, fold
 from milepost.core.outputs import InvoiceLine, MilestoneStatus, Output, RetentionEvent
 from milepost.core.parts import Staged
 from milepost.core.replay import Empty
-from milepost.sim.oracle import Oracle
+from milepost.sim.oracle import Oracle, fees
 from tests.properties.strategies import received
+
+__all__ = ["Account", "difference", "fees", "played", "played_as", "shrunk"]
 
 
 @dataclass
@@ -54,6 +56,7 @@ def played(events: Sequence[Event]) -> tuple[Account, list[list[Output]]]:
 
 
 def played_as(records: Sequence[Received]) -> tuple[Account, list[list[Output]]]:
+    """The same for events that are received already."""
     staged, account = Staged(Empty()), Account()
     raised = []
     for record in records:

@@ -6,6 +6,7 @@ an `INVALID_VALUE` dead letter of it. Whether the value makes sense for an engag
 
 import re
 from collections.abc import Callable
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
@@ -33,6 +34,7 @@ MAX_DECIMAL_EXPONENT = 30
 # The years 1900 to 9998, so that a window or a time zone's offset added to an instant still is a date.
 INSTANT_MIN = -2_208_988_800_000_000
 INSTANT_MAX = 253_370_764_800_000_000
+DAY_MIN, DAY_MAX = date(1900, 1, 1), date(9998, 12, 31)
 
 _engagement_id = lru_cache(maxsize=1 << 16)(re.compile(r"[A-Za-z0-9._:-]{1,128}").fullmatch)
 _sha256 = re.compile(r"[0-9a-fA-F]{64}").fullmatch
@@ -216,6 +218,9 @@ def _period(event: KpiEvent) -> str | None:
         return f"period_end: {end} and period_start {start} are of two kinds; expected two dates or two instants"
     if end < start:  # type: ignore[operator]
         return f"period_end: {end} is before period_start {start}; expected the same or later"
+    for field, value in (("period_start", start), ("period_end", end)):
+        if isinstance(value, date) and not DAY_MIN <= value <= DAY_MAX:
+            return f"{field}: {value} is outside the years 1900 to 9998"
     return _instants(period_start=start, period_end=end)
 
 

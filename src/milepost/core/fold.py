@@ -37,11 +37,11 @@ def fold(staged: Staged, received: Received) -> list[Output]:
     what was staged and makes a dead letter of the event.
     """
     event = received.event
-    if isinstance(event, ClockTick):
-        return _tick(staged, received)
     message = check(event)
     if message is not None:
         return [DeadLetter(reason="INVALID_VALUE", message=message)]
+    if isinstance(event, ClockTick):
+        return _tick(staged, received)
     engagement = Engagement(staged, event.engagement_id, received)
     was_open = engagement.terms is not None
     if not was_open:
