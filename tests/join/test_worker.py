@@ -204,11 +204,6 @@ def test_ticks_may_have_any_key() -> None:
         assert letters(folded) == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the core's DeadLetter does not say which event it is about, so one that was parked and then turned out "
-    "wrong buries the record that released it",
-)
 def test_a_parked_event_that_turns_out_wrong_is_buried_itself() -> None:
     store = MemoryStore()
     odd = MilestoneEvent("r9", "jira", "erp", "m1", "REPORTED", AT + 1, occurrence_id="no-such-thing")

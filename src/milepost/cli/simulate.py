@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from milepost.cli.files import Faults, as_json_line, read_contract, read_event_file
-from milepost.codec.json_forms import output_to_json
+from milepost.codec.json_forms import event_to_json, output_to_json
 from milepost.core.outputs import DeadLetter
 from milepost.join.simulation import Raised
 from milepost.join.simulation import simulate as fold
@@ -48,7 +48,8 @@ def _print_lines(raised: Iterable[Raised]) -> Counter[str]:
         value = output_to_json(one.output)
         if isinstance(one.output, DeadLetter):
             dead[one.output.reason] += 1
-            value["event"] = one.line.value if one.line else None
+            origin = one.output.origin
+            value["event"] = event_to_json(origin.event) if origin else (one.line.value if one.line else None)
         write(as_json_line(one.topic, value) + "\n")
     sys.stdout.flush()
     return dead

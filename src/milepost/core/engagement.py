@@ -1,12 +1,10 @@
 """One engagement while one event is folded: its parts, loaded as they are needed, and the outputs raised so far."""
 
-from typing import NamedTuple
-
 from milepost.core import ids, money
 from milepost.core.calendar import END_OF_TIME, instant_text, start_of_day
 from milepost.core.contract import DateGate, Gate, KpiGate, MilestoneGate
 from milepost.core.entitlement import Assessment, assess
-from milepost.core.events import ClockTick, Event, Evidence, KpiEvent, RegulatorDecision, UsageEvent
+from milepost.core.events import ClockTick, Event, Evidence, KpiEvent, Received, RegulatorDecision, UsageEvent
 from milepost.core.facts import (
     Account,
     KpiFacts,
@@ -23,20 +21,7 @@ from milepost.core.rules import kpis, spans
 from milepost.core.rules.spans import Span
 from milepost.core.terms import Terms, compiled
 
-__all__ = ["Engagement", "Received", "cause_of", "dated"]
-
-
-class Received(NamedTuple):
-    """An event with where it came from; `recorded_at` is the record's timestamp in microseconds.
-
-    Partition and offset are None where there is no log, as in `simulate`.
-    """
-
-    event: Event
-    topic: str
-    partition: int | None
-    offset: int | None
-    recorded_at: int
+__all__ = ["Engagement", "cause_of", "dated"]
 
 
 def dated(event: Event) -> int:

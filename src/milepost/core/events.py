@@ -6,7 +6,7 @@ compares or rounds them. Field names and order equal those of `schemas/*.avsc`; 
 """
 
 from datetime import date
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,7 @@ __all__ = [
     "InvoiceAcknowledgement",
     "KpiEvent",
     "MilestoneEvent",
+    "Received",
     "RegulatorDecision",
     "UsageEvent",
 ]
@@ -187,3 +188,16 @@ Event = (
     | DisputeEvent
     | ClockTick
 )
+
+
+class Received(NamedTuple):
+    """An event with where it came from; `recorded_at` is the record's timestamp in microseconds.
+
+    Partition and offset are None where there is no log, as in `simulate`.
+    """
+
+    event: Event
+    topic: str
+    partition: int | None
+    offset: int | None
+    recorded_at: int

@@ -21,12 +21,14 @@ __all__ = [
     "ParkedEvent",
     "Parking",
     "Report",
+    "Waiting",
     "account_key",
     "clock_key",
     "contract_key",
     "due_key",
     "kpi_key",
     "occurrence_key",
+    "parked_key",
     "parking_key",
 ]
 
@@ -133,17 +135,24 @@ class ParkedEvent(msgspec.Struct, frozen=True, array_like=True):
     """An event that came too early, with where it came from."""
 
     event: Event
-    reason: str
     topic: str
     partition: int | None
     offset: int | None
     recorded_at: int
 
 
-class Parking(msgspec.Struct, array_like=True):
-    """Events of one engagement that wait, in the order of arrival."""
+class Waiting(msgspec.Struct, frozen=True, array_like=True):
+    """What the index of parked events says of one: the milestone it is for, how it is shown, its content's hash."""
 
-    events: list[ParkedEvent] = []
+    milestone: str
+    name: str
+    digest: bytes
+
+
+class Parking(msgspec.Struct, array_like=True):
+    """The index of an engagement's parked events, in the order of arrival; `bytes` is their size encoded."""
+
+    waiting: list[Waiting] = []
     bytes: int = 0
 
 
@@ -169,8 +178,13 @@ def occurrence_key(engagement: str, milestone: str, occurrence: str | None) -> b
 
 
 def parking_key(engagement: str) -> bytes:
-    """Where an engagement's parked events are."""
+    """Where the index of an engagement's parked events is."""
     return f"{engagement}/parked".encode()
+
+
+def parked_key(engagement: str, place: int) -> bytes:
+    """Where the parked event at that place of the index is."""
+    return f"{engagement}/parked/{place}".encode()
 
 
 def due_key(instant: int, engagement: str, milestone: str) -> bytes:

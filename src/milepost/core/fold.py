@@ -11,13 +11,15 @@ chance, and gives the same outputs for the same events in the same order, wherev
 from heapq import heappop, heappush
 from urllib.parse import unquote
 
+from msgspec.structs import replace
+
 from milepost.core import billing, requests, settlement, statuses
 from milepost.core.calendar import END_OF_TIME
 from milepost.core.checks import check
 from milepost.core.contract import DateGate
-from milepost.core.engagement import Engagement, Received
+from milepost.core.engagement import Engagement
 from milepost.core.entitlement import STALE_SUBMISSION, WAITING, Assessment, percent_text
-from milepost.core.events import ApprovalDecision, ClockTick, EngagementEvent, MilestoneEvent
+from milepost.core.events import ApprovalDecision, ClockTick, EngagementEvent, MilestoneEvent, Received
 from milepost.core.facts import clock_key, contract_key, due_key
 from milepost.core.intake import APPLIED, DEAD, PARKED, REFUSED, Intake, take
 from milepost.core.invariants import conserve
@@ -64,7 +66,10 @@ def fold(staged: Staged, received: Received) -> list[Output]:
     outputs = engagement.outputs
     if not was_open and engagement.account.parked:
         for waiting in retry(engagement):
-            outputs.extend(fold(staged, waiting))
+            outputs.extend(
+                replace(output, origin=waiting) if isinstance(output, DeadLetter) and output.origin is None else output
+                for output in fold(staged, waiting)
+            )
     return outputs
 
 

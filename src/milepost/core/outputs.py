@@ -8,7 +8,7 @@ from datetime import date
 
 import msgspec
 
-from milepost.core.events import Evidence
+from milepost.core.events import Evidence, Received
 
 __all__ = [
     "ApprovalRequest",
@@ -148,10 +148,14 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that can never mean anything; the host adds the original bytes, or in `simulate` the event."""
+    """An event that can never mean anything; the host adds the original bytes, or in `simulate` the event.
+
+    `origin` is null for the event that is being folded; a parked event that was tried again comes with its own.
+    """
 
     reason: str
     message: str
+    origin: Received | None = None
 
 
 Output = InvoiceLine | RetentionEvent | ApprovalRequest | MilestoneStatus | AuditEntry | DeadLetter

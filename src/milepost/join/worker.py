@@ -69,12 +69,31 @@ class Worker:
             )
 
     def _bury(self, folded: Folded, record: Record, found: DeadLetter) -> None:
+        if found.origin is not None:
+            record = _record(found.origin)
         folded.outputs.append(dead_letter(record, found.reason, found.message))
         folded.dead_letters[found.reason] = folded.dead_letters.get(found.reason, 0) + 1
 
 
 def _order(record: Record) -> tuple[int, int, int]:
     return record.timestamp, PLACES[record.topic], record.offset
+
+
+def _record(parked: Received) -> Record:
+    """The record of an event that was parked, encoded anew: its own bytes went by with an earlier batch."""
+    event = parked.event
+    assert not isinstance(event, ClockTick)
+    assert parked.partition is not None
+    assert parked.offset is not None
+    return Record(
+        topic=parked.topic,
+        partition=parked.partition,
+        offset=parked.offset,
+        timestamp=parked.recorded_at // 1000,
+        key=event.engagement_id.encode(),
+        value=records.encode_event(event),
+        headers=(),
+    )
 
 
 def _event(record: Record) -> Event | DeadLetter:
