@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from ruamel.yaml import YAML
 
 from milepost.contract import parse
+from milepost.core.contract import Contract
 from milepost.core.events import (
     ApprovalDecision,
     ClockTick,
@@ -66,6 +67,13 @@ BASE: dict[str, Any] = {
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def contract_of(document: dict[str, Any]) -> Contract:
+    """The contract of a document that must be right."""
+    parsed = parse(json.dumps(document))
+    assert parsed.contract is not None, parsed.findings
+    return parsed.contract
+
+
 @dataclass
 class Stage:
     """The engagement as it is played."""
@@ -79,9 +87,7 @@ class Stage:
 
     @property
     def exponent(self) -> int:
-        parsed = parse(json.dumps(self.contract)).contract
-        assert parsed is not None
-        return parsed.currency_exponent
+        return contract_of(self.contract).currency_exponent
 
 
 def play(path: Path) -> str:
@@ -188,11 +194,8 @@ def _evidence(options: dict[str, str]) -> tuple[Evidence, ...]:
 
 
 def _opened(stage: Stage, common: dict[str, Any], at: int, found: dict[str, Any], options: dict[str, str]) -> Event:
-    parsed = parse(json.dumps(stage.contract))
-    assert parsed.contract is not None, parsed.findings
-    return EngagementEvent(
-        **common, change="OPENED", occurred_at=at, contract=json.dumps(stage.contract), terms=parsed.contract
-    )
+    terms = contract_of(stage.contract)
+    return EngagementEvent(**common, change="OPENED", occurred_at=at, contract=json.dumps(stage.contract), terms=terms)
 
 
 def _change(stage: Stage, common: dict[str, Any], at: int, found: dict[str, Any], options: dict[str, str]) -> Event:
