@@ -1,7 +1,7 @@
 """`kafka.log.Log` on the in-memory broker: what a worker of the join is given in a simulation and in most tests.
 
 The seed of the broker decides how often each call yields before and after it has its effect, so that different seeds
-interleave workers differently and the same seed always the same.
+interleave workers differently. Timeouts follow the loop's clock: a run repeats exactly on a loop with virtual time.
 """
 
 import asyncio
