@@ -21,7 +21,7 @@ class JoinOptions:
     max_records: int = 8_000  # most records of one poll, and of one transaction
     poll_timeout_s: float = 0.05  # an idle poll; a seek or a resume waits that long at most
     queue_records: int = 16_000  # a partition with more waiting is paused; two polls, so that it never runs dry
-    chunk_records: int = 500  # folded before the event loop gets its turn; about 15 ms
+    chunk_records: int = 100  # folded before the event loop gets its turn; tens of milliseconds
     max_record_bytes: int = 1_000_000  # a broker takes 1,048,588 with its framing unless told otherwise
     renew_after_records: int = 2_000_000_000  # sequence numbers of a producer epoch end at 2^31
 
