@@ -1,5 +1,6 @@
 """`milepost publish`: whole files or nothing, and what stands on the topics afterwards."""
 
+import asyncio
 import json
 import time
 from pathlib import Path
@@ -17,11 +18,12 @@ from milepost.codec.json_forms import event_to_json
 from milepost.codec.topics import INPUTS, PARTITIONS
 from milepost.codec.wire import Record
 from milepost.kafka.admin import Topics
+from milepost.kafka.clients import KafkaLog
+from milepost.kafka.log import Span, TopicPartition
 from milepost.kafka.tailing import Tail
 
 ROOT = Path(__file__).parents[2]
 CONSULTING = ROOT / "examples/consulting"
-IDLE_S = 0.3
 
 
 @pytest.fixture
@@ -38,14 +40,27 @@ def publish(*arguments: str | Path) -> Result:
 
 def stored(topic: str) -> list[Record]:
     """Everything on a topic of the settings' broker, by partition and offset."""
-    found: list[Record] = []
-    with Tail(settings.load(), topic, from_beginning=True) as tail:
-        quiet_since = time.monotonic()
-        while time.monotonic() - quiet_since < IDLE_S:
-            records = tail.poll(0.1)
-            found += records
-            quiet_since = time.monotonic() if records else quiet_since
+    chosen = settings.load()
+    with Tail(chosen, topic, from_beginning=True) as tail:
+        waiting = sum(span.end - span.begin for span in spans(chosen, topic))
+        found: list[Record] = []
+        until = time.monotonic() + 20
+        while len(found) < waiting and time.monotonic() < until:
+            found += tail.poll(0.1)
+    assert len(found) == waiting
     return sorted(found, key=lambda record: (record.partition, record.offset))
+
+
+def spans(chosen: settings.Settings, topic: str) -> list[Span]:
+    async def ask() -> list[Span]:
+        log = KafkaLog(chosen)
+        await log.start()
+        try:
+            return list((await log.spans([TopicPartition(topic, number) for number in range(PARTITIONS)])).values())
+        finally:
+            await log.stop()
+
+    return asyncio.run(ask())
 
 
 def nothing_is_stored() -> bool:

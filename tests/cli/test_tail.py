@@ -69,19 +69,22 @@ async def produce(servers: str, topic: str, *records: tuple[bytes | None, bytes]
     return [Place(topic, 0, place.offset) for place in places]
 
 
-@pytest.mark.parametrize("topic", ["invoice-lines", "retention-events", "approval-requests", "milestone-status"])
-async def test_what_the_join_wrote_reads_as_what_simulate_prints(topic: str, broker: str, tmp_path: Path) -> None:
+async def test_what_the_join_wrote_reads_as_what_simulate_prints(broker: str, tmp_path: Path) -> None:
     chosen = settings.load(database_url=f"sqlite:///{tmp_path}/ledger.db")
     examples = read_examples(examples_dir())
     async with Pipeline(chosen) as pipeline:
         await play.play(chosen, pipeline, examples, lambda count: None)
-    found = values(tail(topic), topic)
+    printed: list[dict[str, Any]] = []
     for folder in (examples_dir() / example.name for example in examples):
-        files = [str(folder / "contract.yaml"), str(folder / "events.jsonl")]
-        printed = CliRunner().invoke(app, ["simulate", *files]).stdout.splitlines()
-        wanted = [record["value"] for record in map(json.loads, printed) if record["topic"] == topic]
-        mine = [value for value in found if wanted and value["engagement_id"] == wanted[0]["engagement_id"]]
-        assert mine == wanted
+        done = CliRunner().invoke(app, ["simulate", str(folder / "contract.yaml"), str(folder / "events.jsonl")])
+        printed += map(json.loads, done.stdout.splitlines())
+    # The audit trail names offsets and times, which there are none of in `simulate`.
+    for topic in ("invoice-lines", "retention-events", "approval-requests", "milestone-status"):
+        found = values(tail(topic), topic)
+        assert len(found) >= len(examples) - 1
+        for name in (example.opening.engagement_id for example in examples):
+            wanted = [one["value"] for one in printed if (one["topic"], one["value"]["engagement_id"]) == (topic, name)]
+            assert [value for value in found if value["engagement_id"] == name] == wanted
 
 
 async def test_dead_letters_show_reason_message_and_event(broker: str, tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from milepost.settings import Settings
 __all__ = ["Place", "PublishError", "Publisher"]
 
 SENDER = "milepost/publish"
-# A broker that is there answers at once; an election takes a few seconds.
-ANSWER_S = 20.0
+# A broker that is there answers at once; a topic that was just made finds its leaders within a few seconds.
+ANSWER_S = 10.0
+PAUSE_S = 0.1
 # How far ahead of the clock timestamps may run; brokers refuse what is an hour ahead.
 LEAD_MS = 600_000
 LINGER_MS = 5
@@ -75,16 +76,22 @@ class Publisher:
     def prepare(self, topics: Iterable[str]) -> None:
         """Look that the topics exist. Raises `PublishError` naming the first that does not."""
         for topic in topics:
-            name = self._settings.topic(topic)
+            self._partitions[topic] = self._count(self._settings.topic(topic))
+
+    def _count(self, name: str) -> int:
+        until = time.monotonic() + ANSWER_S
+        while True:
             try:
                 found = self._producer.list_topics(name, timeout=ANSWER_S).topics[name]
             except KafkaException as error:
                 servers = self._settings.bootstrap_servers
                 message = f"no broker answers at {servers}: {_reason(error)}; set MILEPOST_BOOTSTRAP_SERVERS"
                 raise PublishError(message) from error
-            if found.error is not None:
+            if found.error is None:
+                return len(found.partitions)
+            if found.error.code() != KafkaError.LEADER_NOT_AVAILABLE or time.monotonic() > until:
                 raise PublishError(f"topic {name}: {found.error.str()}; create it with `milepost topics apply`")
-            self._partitions[topic] = len(found.partitions)
+            time.sleep(PAUSE_S)
 
     def send(self, topic: str, event: Event | InvoiceAcknowledgement) -> None:
         """Queue one event for its topic, a tick for each of its partitions; waits while the queue is full.

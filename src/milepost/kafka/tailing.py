@@ -3,6 +3,7 @@
 No group: nothing is committed, and looking disturbs nobody.
 """
 
+import time
 from collections.abc import Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -12,7 +13,10 @@ from milepost.settings import Settings
 
 __all__ = ["Tail", "TailError"]
 
-ANSWER_S = 20.0
+# A broker that is there answers at once; a partition that was just made finds its leader within a few seconds.
+ANSWER_S = 10.0
+PAUSE_S = 0.1
+# librdkafka writes lost connections to stderr by itself; the exception says the same.
 SYSLOG_CRITICAL = 2
 # What the client tries again by itself.
 _PASSING = {
@@ -21,6 +25,8 @@ _PASSING = {
     KafkaError._TIMED_OUT,
     KafkaError._RESOLVE,
 }
+# What a partition says that has no leader yet.
+_LEADERLESS = {KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION}
 
 
 class TailError(Exception):
@@ -70,7 +76,19 @@ class Tail:
         return [self._record(message) for message in self._messages(timeout_s, most)]
 
     def _starts(self) -> list[TopicPartition]:
+        until = time.monotonic() + ANSWER_S
+        while True:
+            try:
+                return self._ask()
+            except KafkaException as error:
+                if error.args[0].code() not in _LEADERLESS or time.monotonic() > until:
+                    raise
+            time.sleep(PAUSE_S)
+
+    def _ask(self) -> list[TopicPartition]:
         found = self._consumer.list_topics(self._name, timeout=ANSWER_S).topics[self._name]
+        if found.error is not None and found.error.code() in _LEADERLESS:
+            raise KafkaException(found.error)
         if found.error is not None:
             raise TailError(f"topic {self._name}: {found.error.str()}; create it with `milepost topics apply`")
         partitions = [TopicPartition(self._name, number) for number in sorted(found.partitions)]
