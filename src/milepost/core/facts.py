@@ -77,6 +77,7 @@ class Occurrence(msgspec.Struct, array_like=True):
     request_counts: dict[str, int] = {}  # "submission.step.KIND" -> how often
     status_digest: bytes = b""
     dates: dict[str, int] = {}  # a date gate's day -> the tick at which it passed
+    lower: list[Report] = []  # refused as LOWER_COMPLETION: sent again after a correction, they stay refused
 
 
 class KpiValue(msgspec.Struct, frozen=True, array_like=True):

@@ -130,13 +130,15 @@ def _report(engagement: Engagement, event: MilestoneEvent) -> Intake:
         evidence=() if withdrawn else event.evidence,
         attributes=event.attributes,
     )
-    if any(_says_the_same(report, known) for known in part.reports if known.at == report.at):
+    if any(_says_the_same(report, known) for known in part.reports + part.lower if known.at == report.at):
         return _refused("DUPLICATE")
     last = part.reports[-1] if part.reports else None
     if last is not None:
         if report.at < last.at:
             return _refused("SUPERSEDED")
         if event.kind == "REPORTED" and money.percent(report.completion) < money.percent(last.completion):
+            part.lower.append(report)
+            engagement.save_occurrence(milestone, part)
             return _refused("LOWER_COMPLETION")
     part.reports.append(report)
     engagement.save_occurrence(milestone, part)

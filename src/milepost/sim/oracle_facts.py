@@ -66,12 +66,13 @@ class Facts:
         self.reports: dict[str, list[Report]] = {milestone.id: [] for milestone in contract.milestones}
         self.decisions: dict[str, list[ApprovalDecision]] = {milestone.id: [] for milestone in contract.milestones}
         self.values: list[KpiEvent] = []
+        said: dict[str, set[object]] = {}
         for event in events:
             if isinstance(event, MilestoneEvent | ApprovalDecision) and event.occurrence_id is not None:
                 continue  # nothing repeats in this part of the language
             match event:
                 case MilestoneEvent() if event.occurred_at >= opens and event.milestone_id in self.reports:
-                    _take_report(self.reports[event.milestone_id], event)
+                    _take_report(self.reports[event.milestone_id], said.setdefault(event.milestone_id, set()), event)
                 case ApprovalDecision() if event.decided_at >= opens and event.milestone_id in self.decisions:
                     _take_decision(self.decisions[event.milestone_id], event)
                 case KpiEvent() if event.observed_at >= opens:
@@ -156,11 +157,12 @@ class Facts:
         return event.observed_at if event.period_end is None else self._bounds(event)[1]
 
 
-def _take_report(known: list[Report], event: MilestoneEvent) -> None:
+def _take_report(known: list[Report], said: set[object], event: MilestoneEvent) -> None:
     """Rule 7: dated before the last, said already, or lower without being a correction: no effect."""
     completion = Fraction(0) if event.kind == "WITHDRAWN" else Fraction(event.completion)
-    if any(report.at == event.occurred_at and _content(report.event) == _content(event) for report in known):
+    if (event.occurred_at, _content(event)) in said:
         return
+    said.add((event.occurred_at, _content(event)))
     if known and event.occurred_at < known[-1].at:
         return
     if known and event.kind == "REPORTED" and completion < known[-1].completion:
@@ -197,7 +199,7 @@ def _take_value(known: list[KpiEvent], event: KpiEvent) -> None:
 
 def _content(event: MilestoneEvent) -> object:
     completion = None if event.kind == "WITHDRAWN" else Fraction(event.completion)
-    return (event.kind, completion, event.reported_by, event.evidence, sorted(event.attributes.items()))
+    return (event.kind, completion, event.reported_by, event.evidence, tuple(sorted(event.attributes.items())))
 
 
 def _key(event: KpiEvent) -> object:
