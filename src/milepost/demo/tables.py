@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Picture", "from_ledger", "from_outputs", "open_milestones", "print_tables", "still_to_sign"]
 
-# Without a terminal there is no width to ask for; wide enough that no cell wraps in the examples.
+# Without a terminal there is no width to ask for; wide enough that nothing wraps but what is long.
 WIDTH = 130
 
 
