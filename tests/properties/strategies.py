@@ -85,6 +85,7 @@ class _Maker(Chooser):
     def __init__(self, rng: Random, only: dict[str, Any]) -> None:
         super().__init__(rng, only)
         self.events = 0
+        self.reported: dict[str, list[int]] = {}  # milestone -> when it is reported on: signatures come about then
 
     def make(self, seed: int) -> Engagement:
         made = Engagement(seed, self.contract())
@@ -143,6 +144,7 @@ class _Maker(Chooser):
             times = [self.moment() for _ in range(rng.choice((1, 1, 2, 3) if self.calm else (0, 1, 1, 2, 2, 3, 4)))]
             if self.calm or self.chance(80):
                 times.sort()
+            self.reported[milestone.id] = times
             for place, at in enumerate(times):
                 kinds = ("REPORTED",) if place == 0 else ("REPORTED", "REPORTED", "CORRECTED", "CORRECTED", "WITHDRAWN")
                 events.append(
@@ -155,7 +157,7 @@ class _Maker(Chooser):
                             completion=self._completion(milestone),
                             reported_by=rng.choice((None, None, *PEOPLE[:2])),
                             evidence=tuple(rng.sample(_DOCUMENTS, rng.choice((0, 1, 1, 2))))
-                            if self.chance(10 if self.calm else 40)
+                            if self.chance(25 if self.calm else 40)
                             else _DOCUMENTS[:1],
                         )
                     )
@@ -204,7 +206,6 @@ class _Maker(Chooser):
         for milestone in contract.milestones:
             if milestone.approval is None:
                 continue
-            base = rng.randrange(len(self.instants) // 2 if self.calm else 0, len(self.instants))
             taken: set[str] = set()
             for step in contract.policies[milestone.approval].steps:
                 signers = rng.sample(PEOPLE, rng.choice((1, 2, 3)))
@@ -214,7 +215,9 @@ class _Maker(Chooser):
                     signers = rng.sample(free, min(len(free), step.quorum + self.chance(20)))
                     taken.update(signers)
                 for _ in range(rng.choice((1, 1, 2, 3))):
-                    place = min(base + rng.choice((0, 0, 1, 2, 5)), len(self.instants) - 1)
+                    at = rng.choice(self.reported.get(milestone.id) or self.instants)
+                    place = self.instants.index(at) + rng.choice((-1, 0, 0, 1, 1, 1, 2, 5))
+                    place = max(0, min(place, len(self.instants) - 1))
                     events += [self._decision(milestone, step, person, self.instants[place]) for person in signers]
         if self.chance(15 if self.calm else 40):
             rng.shuffle(events)

@@ -1,0 +1,121 @@
+"""A gate with teeth: each fault here is put into a copy of the core, and the oracle has to notice it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Fault(NamedTuple):
+    """What a module of the core says, what the fault says instead, and an engagement that showed it once."""
+
+    seed: int
+    module: str
+    right: str
+    wrong: str
+
+
+FAULTS = {
+    "retention is rounded line by line": Fault(
+        31,
+        "rules/retention.py",
+        "target = money.percentage_of(subject_minor,",
+        "target = account.held_minor + money.percentage_of(subject_minor - account.subject_minor,",
+    ),
+    "retention has no cap": Fault(1, "rules/retention.py", "if terms.cap_minor is not None:", "if False:"),
+    "the cap is a percentage of the fees": Fault(
+        1,
+        "terms.py",
+        "return money.percentage_of(value, share, self.rounding)",
+        "return money.percentage_of(sum(self.fees.values()), share, self.rounding)",
+    ),
+    "equal remainders go to the latest milestone": Fault(
+        59, "money.py", "(parts[i] - exact[i], i)", "(parts[i] - exact[i], -i)"
+    ),
+    "half even is half up": Fault(13, "money.py", "(rounding != HALF_EVEN or quotient & 1)", "True"),
+    "a tier bills above itself only": Fault(2, "entitlement.py", "if tier <= completion", "if tier < completion"),
+    "a correction waits for signatures": Fault(14, "entitlement.py", "if level < self.found.level:", "if False:"),
+    "credits are never raised": Fault(27, "billing.py", "    if gross == 0:", "    if gross <= 0:"),
+    "early signatures are lost": Fault(3, "entitlement.py", "NOT_OPEN if self.below else WAITING", "NOT_OPEN"),
+    "signatures for 90 % count for 100 %": Fault(
+        123, "entitlement.py", "        return NOT_OPEN if self.below else", "        return"
+    ),
+    "a rejection is no end": Fault(46, "entitlement.py", "submission.close(REJECTED, at)", "return"),
+    "certified less is certified whole": Fault(
+        36, "entitlement.py", "submission.level if least is None else", "submission.level if True else"
+    ),
+    "a settled claim is superseded": Fault(
+        170, "entitlement.py", "last.alive and not last.ballot.complete:", "last.alive:"
+    ),
+    "one person signs every step": Fault(
+        56, "rules/approvals.py", "if self._policy.distinct and any(", "if False and any("
+    ),
+    "who reported may sign alone": Fault(41, "rules/approvals.py", "== {self._reporter}", "== {None}"),
+    "a signature is for ever": Fault(2, "rules/approvals.py", "self.signatures.pop(key, None) is None", "True"),
+    "a deputy's last day is not theirs": Fault(124, "terms.py", "day <= holder.until", "day < holder.until"),
+    "dependencies do not matter": Fault(6, "entitlement.py", "and holds(self.depends, at)", ""),
+    "an older revision wins": Fault(
+        59, "rules/kpis.py", "(known.revision, known.final) <", "(known.revision, known.final) >"
+    ),
+    "sources may disagree": Fault(
+        59, "rules/kpis.py", "if len({money.canonical(v.value)", "if 0 > len({money.canonical(v.value)"
+    ),
+    "values are not left out by status": Fault(6, "rules/kpis.py", 'gate.status != "any" and', "False and"),
+    "a sign-off waits for nobody": Fault(2, "settlement.py", "_is_over(accepted, at, terminated) for", "True for"),
+    "what is accepted after the sign-off is withheld": Fault(
+        14, "billing.py", "signed_off is not None and at >", "False and at >"
+    ),
+    "suspended engagements bill": Fault(10, "fold.py", "if not engagement.account.suspended:", "if True:"),
+    "the termination ends nothing": Fault(
+        42, "engagement.py", "if self.account.terminated_at is None else", "if True else"
+    ),
+    "an older report replaces a newer one": Fault(130, "intake.py", "if report.at < last.at:", "if False:"),
+    "decisions of an instant count one by one": Fault(
+        2,
+        "entitlement.py",
+        "            submission.close(REJECTED, at)\n",
+        "            submission.close(REJECTED, at)\n        self.accept(at)\n",
+    ),
+    "a correction after the sign-off undoes it": Fault(
+        3,
+        "settlement.py",
+        "for since, level in reversed(accepted) if since <= at",
+        "for since, level in reversed(accepted)",
+    ),
+}
+
+ENOUGH = 1000  # engagements, when the generator has changed so that the seed of a fault shows it no more
+
+
+def hunt(folder: Path, first: int) -> "subprocess.CompletedProcess[str]":
+    """Look for a difference with the core of `folder`, at the engagement `first` before all others."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.properties.hunt", str(ENOUGH), str(folder), str(first)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=150,
+    )
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_oracle_notices(name: str, tmp_path: Path) -> None:
+    fault = FAULTS[name]
+    for part in ("core", "sim"):
+        shutil.copytree(ROOT / "src/milepost" / part, tmp_path / "milepost" / part)
+    shutil.copy(ROOT / "src/milepost/__init__.py", tmp_path / "milepost")
+    patched = tmp_path / "milepost/core" / fault.module
+    text = patched.read_text(encoding="utf-8")
+    assert text.count(fault.right) == 1, f"{fault.module} does not say {fault.right!r} once: say the fault anew"
+    patched.write_text(text.replace(fault.right, fault.wrong), encoding="utf-8")
+    hunted = hunt(tmp_path, fault.seed)
+    assert hunted.returncode == 1, f"no difference in {ENOUGH} engagements: {hunted.stdout}"
+    assert hunted.stdout.startswith("seed "), hunted.stdout
