@@ -113,16 +113,16 @@ class Pipeline:
         return all(place in committed and committed[place].offset >= ends[place] for place in elsewhere)
 
     async def _until(self, holds: Callable[[], Awaitable[bool]], timeout_s: float, otherwise: str) -> None:
-        until = time.monotonic() + timeout_s
+        until, trouble = time.monotonic() + timeout_s, ""
         while True:
             self.check()
             try:
                 if await holds():
                     return
             except LogError as error:
-                otherwise = f"{otherwise} ({error})"
+                trouble = f" ({error})"
             if time.monotonic() > until:
-                raise PipelineError(otherwise)
+                raise PipelineError(otherwise + trouble)
             await asyncio.sleep(POLL_S)
 
     async def _stop(self) -> None:
