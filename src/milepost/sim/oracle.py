@@ -9,7 +9,7 @@ from fractions import Fraction
 from milepost.core.contract import Contract, Fixed
 from milepost.core.events import ClockTick, EngagementEvent, Event
 from milepost.sim.oracle_claims import Accepted, accepted
-from milepost.sim.oracle_facts import Facts, start_of
+from milepost.sim.oracle_facts import Facts, exact, start_of
 
 __all__ = ["Oracle", "fees", "rounded"]
 
@@ -25,14 +25,16 @@ def rounded(amount: Fraction, rounding: str) -> int:
 def fees(contract: Contract) -> dict[str, int]:
     """Each milestone's fee in minor units; percentages by largest remainder, ties to the earliest (rule 3)."""
     found = {m.id: m.fee.amount_minor for m in contract.milestones if isinstance(m.fee, Fixed)}
-    exact = {
-        m.id: Fraction(m.fee.percent) * (contract.value_minor or 0) / 100
+    shares = {
+        m.id: exact(m.fee.percent) * (contract.value_minor or 0) / 100
         for m in contract.milestones
         if not isinstance(m.fee, Fixed)
     }
-    found.update({name: int(amount) for name, amount in exact.items()})
-    left = rounded(sum(exact.values(), Fraction(0)), contract.rounding) - sum(int(amount) for amount in exact.values())
-    for name in sorted(exact, key=lambda name: int(exact[name]) - exact[name])[:left]:  # the sort is stable: ties
+    found.update({name: int(amount) for name, amount in shares.items()})
+    left = rounded(sum(shares.values(), Fraction(0)), contract.rounding) - sum(
+        int(amount) for amount in shares.values()
+    )
+    for name in sorted(shares, key=lambda name: int(shares[name]) - shares[name])[:left]:  # the sort is stable: ties
         found[name] += 1
     return found
 
@@ -141,11 +143,11 @@ class Oracle:
     def _to_hold(self) -> int:
         retention = self.contract.retention
         assert retention
-        amount = Fraction(retention.rate) * sum(self._subject.values()) / 100
+        amount = exact(retention.rate) * sum(self._subject.values()) / 100
         if retention.cap is not None:
             cap = Fraction(retention.cap.amount_minor or 0)
             if retention.cap.percent_of_value is not None:
-                cap = Fraction(retention.cap.percent_of_value) * (self.contract.value_minor or 0) / 100
+                cap = exact(retention.cap.percent_of_value) * (self.contract.value_minor or 0) / 100
             amount = min(amount, cap)
         return rounded(amount, self.contract.rounding)
 

@@ -21,7 +21,7 @@ from milepost.core.contract import (
     Policy,
 )
 from milepost.core.events import ApprovalDecision
-from milepost.sim.oracle_facts import Facts, Report, day_of, reach, start_of
+from milepost.sim.oracle_facts import Facts, Report, day_of, exact, reach, start_of
 
 __all__ = ["Accepted", "Submission", "accepted"]
 
@@ -155,7 +155,7 @@ class _Walk:
             case DateGate():
                 return self.facts.date_holds(gate.on, at)
             case MilestoneGate():
-                return self.others[gate.milestone].reached_at(Fraction(gate.at_least), at)
+                return self.others[gate.milestone].reached_at(exact(gate.at_least), at)
 
     def _all_hold(self, gates: Iterable[Gate], at: int) -> bool:
         return all(self._holds(gate, at) is not None for gate in gates)
@@ -361,7 +361,7 @@ class _Walk:
         if submission.settled_at is None:
             submission.settled_at = at
         certified = [
-            Fraction(decision.certified_completion)
+            exact(decision.certified_completion)
             for decision in submission.signatures.values()
             if decision.certified_completion is not None
         ]

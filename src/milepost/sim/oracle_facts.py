@@ -7,13 +7,14 @@ list of events, slowly; the point is that it is short enough to compare with the
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from milepost.core.contract import Contract, KpiGate, Milestone
 from milepost.core.events import ApprovalDecision, ClockTick, EngagementEvent, Event, KpiEvent, MilestoneEvent
 
-__all__ = ["Facts", "Report", "Value", "day_of", "reach", "start_of"]
+__all__ = ["Facts", "Report", "Value", "day_of", "exact", "reach", "start_of"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = 1_000_000
@@ -34,6 +35,13 @@ class Value(NamedTuple):
     at: int
 
 
+@lru_cache(maxsize=4096)
+def exact(text: str) -> Fraction:
+    """A decimal string as an exact number."""
+    return Fraction(text)
+
+
+@lru_cache(maxsize=4096)
 def start_of(day: date, timezone: str) -> int:
     """The first instant of a local day, in microseconds since 1970."""
     local = datetime.combine(day, time(), ZoneInfo(timezone))
@@ -49,7 +57,7 @@ def reach(milestone: Milestone, completion: Fraction) -> Fraction:
     """The percentage that can bill at this completion: it itself with `partial: any`, else the highest tier reached."""
     if milestone.partial_any:
         return completion
-    return max((Fraction(tier) for tier in milestone.tiers if Fraction(tier) <= completion), default=Fraction(0))
+    return max((exact(tier) for tier in milestone.tiers if exact(tier) <= completion), default=Fraction(0))
 
 
 class Facts:
@@ -110,9 +118,9 @@ class Facts:
             return None
         latest = max(self._latest(event) for event in best.values())
         named = [event for event in best.values() if self._latest(event) == latest]
-        if len({Fraction(event.value) for event in named}) > 1:
+        if len({exact(event.value) for event in named}) > 1:
             return None
-        return Value(Fraction(named[0].value), min(event.observed_at for event in named))
+        return Value(exact(named[0].value), min(event.observed_at for event in named))
 
     def satisfies(self, gate: KpiGate, at: int) -> int | None:
         """Since when the value in force was observed, if it satisfies every bound of the gate."""
@@ -121,10 +129,10 @@ class Facts:
             return None
         value = found.value
         holds = (
-            (gate.at_least is None or value >= Fraction(gate.at_least))
-            and (gate.above is None or value > Fraction(gate.above))
-            and (gate.at_most is None or value <= Fraction(gate.at_most))
-            and (gate.below is None or value < Fraction(gate.below))
+            (gate.at_least is None or value >= exact(gate.at_least))
+            and (gate.above is None or value > exact(gate.above))
+            and (gate.at_most is None or value <= exact(gate.at_most))
+            and (gate.below is None or value < exact(gate.below))
         )
         return found.at if holds else None
 
@@ -159,7 +167,7 @@ class Facts:
 
 def _take_report(known: list[Report], said: set[object], event: MilestoneEvent) -> None:
     """Rule 7: dated before the last, said already, or lower without being a correction: no effect."""
-    completion = Fraction(0) if event.kind == "WITHDRAWN" else Fraction(event.completion)
+    completion = Fraction(0) if event.kind == "WITHDRAWN" else exact(event.completion)
     if (event.occurred_at, _content(event)) in said:
         return
     said.add((event.occurred_at, _content(event)))
@@ -182,7 +190,7 @@ def _take_decision(known: list[ApprovalDecision], event: ApprovalDecision) -> No
             decision.decision,
             decision.submission,
             decision.submission_hash,
-            None if certified is None else Fraction(certified),
+            None if certified is None else exact(certified),
             decision.evidence,
         )
 
@@ -198,7 +206,7 @@ def _take_value(known: list[KpiEvent], event: KpiEvent) -> None:
 
 
 def _content(event: MilestoneEvent) -> object:
-    completion = None if event.kind == "WITHDRAWN" else Fraction(event.completion)
+    completion = None if event.kind == "WITHDRAWN" else exact(event.completion)
     return (event.kind, completion, event.reported_by, event.evidence, tuple(sorted(event.attributes.items())))
 
 
