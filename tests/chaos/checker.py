@@ -7,6 +7,8 @@ changes to be there byte for byte. Names of what it finds:
 - lost, doubled, strange, wrong   lines against the workload: missing, more than once, unknown, another amount
 - torn                            a part of a transaction is there and another part is not
 - gap                             the transaction numbers of a partition are not 1, 2, 3, ...
+- dead                            an event became a dead letter; the workload has none that should
+- split                           an engagement's events went to several partitions
 - behind                          the group or the state has not reached the end, or they contradict each other
 """
 
@@ -55,7 +57,12 @@ class Transaction(NamedTuple):
 
 def check(expected: Expected, found: Committed) -> list[Violation]:
     """Everything that is wrong, at most `SHOWN` of each kind and check; empty means that the run was right."""
-    violations = [*_first(_lines(expected, found)), *_first(_amounts(expected, found))]
+    violations = [
+        *_first(_lines(expected, found)),
+        *_first(_amounts(expected, found)),
+        *_first(_dead(found)),
+        *_first(_split(found)),
+    ]
     for partition in range(PARTITIONS):
         history = list(_history(found.records[STATE_TOPIC, partition]))
         violations += [*_first(_numbers(partition, history)), *_first(_ends(partition, history, found))]
@@ -106,6 +113,23 @@ def _amounts(expected: Expected, found: Committed) -> Iterator[Violation]:
         sums, wanted_sums = (retained[name], payable[name]), (expected.retained[name], expected.payable[name])
         if sums != wanted_sums:
             yield Violation("wrong", f"{name}: retained and payable are {sums}, expected {wanted_sums}")
+
+
+def _dead(found: Committed) -> Iterator[Violation]:
+    for record in found.of("dead-letters"):
+        reason = header(record.headers, "__connect.errors.exception.message")
+        yield Violation("dead", f"{record.key!r}: {(reason or b'').decode()}")
+
+
+def _split(found: Committed) -> Iterator[Violation]:
+    homes: dict[bytes, set[int]] = {}
+    for topic in INPUTS:
+        for record in found.of(topic):
+            if record.key is not None:
+                homes.setdefault(record.key, set()).add(record.partition)
+    for key, partitions in homes.items():
+        if len(partitions) > 1:
+            yield Violation("split", f"{key.decode()} is in partitions {sorted(partitions)}")
 
 
 def _history(changelog: Iterable[Record]) -> Iterator[Transaction]:

@@ -1,10 +1,16 @@
 """What stands in Kafka in the end: everything that a read_committed consumer is given, and what the group committed."""
 
+import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, KafkaError, TopicPartition
-from confluent_kafka.admin import AdminClient
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from confluent_kafka import OFFSET_BEGINNING, Consumer
+from confluent_kafka import KafkaError as ConsumerError
+from confluent_kafka import TopicPartition as ConsumedPartition
 
 from milepost.codec.topics import INPUTS, OUTPUTS, PARTITIONS, STATE_TOPIC
 from milepost.codec.wire import Record
@@ -44,19 +50,22 @@ def read(servers: str, prefix: str, group: str) -> Committed:
     try:
         places = [(topic, partition) for topic in TOPICS for partition in range(PARTITIONS)]
         for topic, partition in places:
-            _, end = consumer.get_watermark_offsets(TopicPartition(prefix + topic, partition), timeout=READ_S)
+            _, end = consumer.get_watermark_offsets(ConsumedPartition(prefix + topic, partition), timeout=READ_S)
             found.ends[topic, partition] = end
             found.records[topic, partition] = []
-        consumer.assign([TopicPartition(prefix + topic, partition, OFFSET_BEGINNING) for topic, partition in places])
+        consumer.assign([ConsumedPartition(prefix + topic, partition, OFFSET_BEGINNING) for topic, partition in places])
         reading = set(places)
+        heard = time.monotonic()
         while reading:
-            messages = consumer.consume(10_000, timeout=READ_S)
-            assert messages, f"no answer for {READ_S:g} s while reading {sorted(reading)}"
+            # It waits for the whole number or the whole time, so the time is short.
+            messages = consumer.consume(10_000, timeout=0.2)
+            heard = time.monotonic() if messages else heard
+            assert time.monotonic() - heard < READ_S, f"no answer for {READ_S:g} s while reading {sorted(reading)}"
             for message in messages:
                 place = (str(message.topic()).removeprefix(prefix), int(message.partition() or 0))
                 error = message.error()
                 if error is not None:
-                    assert error.code() == KafkaError._PARTITION_EOF, error
+                    assert error.code() == ConsumerError._PARTITION_EOF, error
                     reading.discard(place)
                 else:
                     headers = tuple(message.headers() or ())
@@ -71,11 +80,28 @@ def read(servers: str, prefix: str, group: str) -> Committed:
 
 def group_offsets(servers: str, prefix: str, group: str) -> dict[Place, tuple[int, str]]:
     """Offset and note of a group, by input topic and partition; those without are left out."""
-    admin = AdminClient({"bootstrap.servers": servers, "log_level": 2})
+    return asyncio.run(_group_offsets(servers, prefix, group))
+
+
+async def _group_offsets(servers: str, prefix: str, group: str) -> dict[Place, tuple[int, str]]:
+    # Not librdkafka's client: its Python side takes a note for a C string, which it is not, and crashes.
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     wanted = [TopicPartition(prefix + topic, partition) for topic in INPUTS for partition in range(PARTITIONS)]
-    answer = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, wanted)])[group].result(READ_S)
+    async with asyncio.timeout(READ_S):
+        await admin.start()
+        try:
+            while True:
+                try:
+                    found = await admin.list_consumer_group_offsets(group, partitions=wanted)
+                    if len(found) == len(wanted):
+                        break
+                except KafkaError as error:  # a young broker, or one that was hurt, has no coordinator for a while
+                    assert error.retriable, error
+                await asyncio.sleep(0.2)
+        finally:
+            await admin.close()
     return {
-        (one.topic.removeprefix(prefix), one.partition): (one.offset, one.metadata or "")
-        for one in answer.topic_partitions
-        if one.offset >= 0
+        (place.topic.removeprefix(prefix), place.partition): (note.offset, note.metadata)
+        for place, note in found.items()
+        if note.offset >= 0
     }

@@ -186,7 +186,9 @@ class Topics:
             waiting = {
                 name
                 for name in waiting
-                if name not in topics or any(one.leader < 0 for one in topics[name].partitions.values())
+                if name not in topics
+                or len(topics[name].partitions) != self._wanted[name].partitions
+                or any(one.leader < 0 for one in topics[name].partitions.values())
             }
             if not waiting:
                 return
