@@ -41,6 +41,8 @@ kafka_errors.kafka_errors.setdefault(90, kafka_errors.ProducerFenced)
 
 # What a record cannot get over by being sent again. InvalidTimestamp is not among them: it is this machine's clock.
 _REJECTIONS = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError, InvalidRecordError)
+# What the client raises; the last when its sender gave the transaction up while the worker was still sending.
+_FAILURES = (kafka_errors.KafkaError, AssertionError, OSError, kafka_errors.IllegalOperation)
 # A transaction that timed out was aborted by the coordinator, with a new epoch: the same as being fenced.
 _FENCES = (
     kafka_errors.ProducerFenced,
@@ -200,7 +202,7 @@ def _touch(producer: AIOKafkaProducer, stopping: asyncio.Future[None]) -> None:
 
 def translate(error: BaseException) -> BaseException:
     """The port's name for a client's exception; everything that is none of its business comes back as it was."""
-    if isinstance(error, LogError) or not isinstance(error, kafka_errors.KafkaError | AssertionError | OSError):
+    if isinstance(error, LogError) or not isinstance(error, _FAILURES):
         return error
     causes: list[BaseException] = [error]
     while (cause := causes[-1].__cause__) is not None:
@@ -218,5 +220,5 @@ def translated() -> Iterator[None]:
     """Raise the port's exceptions instead of the client's."""
     try:
         yield
-    except (kafka_errors.KafkaError, AssertionError, OSError) as error:
+    except _FAILURES as error:
         raise translate(error) from error
