@@ -1,7 +1,7 @@
 """Random engagements: contracts of the supported language and events that collide on purpose.
 
 Few people, few instants and few values, so that things happen at the same moment, in the wrong order and twice. A
-seed gives the same engagement always; `engagements()` is the same thing as a Hypothesis strategy.
+seed gives the same engagement always.
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +10,6 @@ from random import Random
 from typing import Any
 
 import msgspec
-from hypothesis import strategies as st
 
 from milepost.core.contract import Contract, KpiGate, Milestone, Step
 from milepost.core.events import (
@@ -72,11 +71,6 @@ def received(events: list[Event]) -> list[Received]:
 def engagement(seed: int, **only: Any) -> Engagement:
     """The engagement of a seed. `only`: features to leave out, as `signoff=False`."""
     return _Maker(Random(seed), only).make(seed)
-
-
-def engagements() -> st.SearchStrategy[Engagement]:
-    """Engagements for Hypothesis, which shrinks towards small seeds only."""
-    return st.integers(min_value=0, max_value=2**32).map(engagement)
 
 
 class _Maker(Chooser):

@@ -31,9 +31,8 @@ def fees(contract: Contract) -> dict[str, int]:
         if not isinstance(m.fee, Fixed)
     }
     found.update({name: int(amount) for name, amount in shares.items()})
-    left = rounded(sum(shares.values(), Fraction(0)), contract.rounding) - sum(
-        int(amount) for amount in shares.values()
-    )
+    whole = rounded(sum(shares.values(), Fraction(0)), contract.rounding)
+    left = whole - sum(int(amount) for amount in shares.values())
     for name in sorted(shares, key=lambda name: int(shares[name]) - shares[name])[:left]:  # the sort is stable: ties
         found[name] += 1
     return found
