@@ -222,6 +222,9 @@ class _Walk:
             self.found.outcomes[place] = submission
             if submission == WAITING:
                 self.early.append((place, decision))
+                if decision.submission is None and decision.submission_hash is not None and self.found.submissions:
+                    # another hash than the claim's; kept, for it counts should a later submission have it
+                    self.found.outcomes[place] = STALE_SUBMISSION
             return
         outcome = self.found.outcomes[place] = submission.ballot.decide(decision, at)
         if outcome == COUNTED and decision.decision == "REJECTED":
