@@ -1,10 +1,12 @@
 """The ten steps on the in-memory log: what each of them is for, happening."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
-from milepost.kafka.log import FencedError, LogError, Message, TopicPartition
+from milepost.kafka.log import FencedError, LogError, Message, Producer, TopicPartition
+from tests.chaos.controls import PassingLog, PassingProducer
 from tests.join.world import POISON, STATE, World
 
 STEPS = [
@@ -135,6 +137,36 @@ async def test_the_graceful_end_finishes_its_transaction_and_leaves_the_rest() -
     await running.task
     assert world.broker.open_transactions() == []
     assert 0 < len(world.committed("lines", 0)) < 1_000
+    async with world.worker():
+        await world.drained()
+    world.audit()
+
+
+class SlowSecondPartition(PassingLog):
+    """Partition 1's transactions take long enough for partition 0 to go through several."""
+
+    def producer(self, transactional_id: str) -> Producer:
+        producer = self.inner.producer(transactional_id)
+        return SlowProducer(producer) if transactional_id.endswith(".1") else producer
+
+
+class SlowProducer(PassingProducer):
+    async def send(self, topic: str, partition: int, messages: Sequence[Message]) -> None:
+        await asyncio.sleep(0.1)
+        await self.inner.send(topic, partition, messages)
+
+
+async def test_records_that_come_while_the_worker_ends_do_not_skip_those_it_gave_up() -> None:
+    """The end drops what is queued; what the poll task brings after that must not be folded in its place."""
+    world = World(partitions=2)
+    world.send(1_000)
+
+    def stop(name: str, partition: int) -> None:
+        if name == "after-begin" and partition == 1 and running.service.partitions[0].backlog:
+            running.service.stop()
+
+    running = world.start(on_step=stop, log=SlowSecondPartition(world.cluster.log()))
+    await running.task
     async with world.worker():
         await world.drained()
     world.audit()

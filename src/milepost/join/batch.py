@@ -4,9 +4,11 @@ that makes the fold raise. No I/O; it only yields to the event loop between chun
 import asyncio
 import hashlib
 import heapq
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from milepost.codec.wire import Outgoing, Record
 from milepost.core.parts import Parts
@@ -18,6 +20,7 @@ ByTopic = dict[str, list[Record]]
 
 # Kafka's framing of a record in a batch, beside key, value and headers; an upper bound.
 RECORD_OVERHEAD_BYTES = 100
+_pack = msgspec.msgpack.Encoder().encode
 FOLD_FAILED = "FOLD_FAILED"
 OUTPUT_REJECTED = "OUTPUT_REJECTED"
 
@@ -68,7 +71,8 @@ class Overlay:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self.changes: dict[bytes, bytes | None] = {}
-        self._written: list[bytes] = []
+        self._written: list[bytes] = []  # the keys of `changes`, in order once somebody asks for a range
+        self._is_sorted = True
 
     def get(self, key: bytes) -> bytes | None:
         """The bytes under `key`, or None."""
@@ -78,6 +82,9 @@ class Overlay:
 
     def keys(self, start: bytes, stop: bytes) -> Iterable[bytes]:
         """The keys with start <= key < stop, ascending."""
+        if not self._is_sorted:
+            self._written.sort()
+            self._is_sorted = True
         written = self._written[bisect_left(self._written, start) : bisect_left(self._written, stop)]
         kept = (key for key in self._parts.keys(start, stop) if key not in self.changes)
         return heapq.merge(kept, (key for key in written if self.changes[key] is not None))
@@ -86,7 +93,8 @@ class Overlay:
         """Put changes on top."""
         for key, value in changes:
             if key not in self.changes:
-                insort(self._written, key)
+                self._written.append(key)
+                self._is_sorted = False
             self.changes[key] = value
 
 
@@ -189,17 +197,9 @@ class Folding:
 
 
 def digest(outputs: Iterable[Outgoing], changes: Changes) -> str:
-    """SHA-256 of a transaction, in hex: topic, key and value of each output, key and value of each change.
+    """SHA-256 of a transaction, in hex: of the MessagePack of `[[[topic, key, value], ...], [[key, value], ...]]`.
 
-    Every part is preceded by its length in four bytes, ff ff ff ff for none; headers are not part of it.
+    Topics are strings, keys and values binary or nil, all in their shortest form; headers are not part of it.
     """
-    parts: list[bytes] = []
-    for output in outputs:
-        for field in (output.topic.encode(), output.key, output.value):
-            parts.append(b"\xff\xff\xff\xff" if field is None else len(field).to_bytes(4))
-            parts.append(field or b"")
-    for change in changes:
-        for field in change:
-            parts.append(b"\xff\xff\xff\xff" if field is None else len(field).to_bytes(4))
-            parts.append(field or b"")
-    return hashlib.sha256(b"".join(parts)).hexdigest()
+    stated = [(output.topic, output.key, output.value) for output in outputs]
+    return hashlib.sha256(_pack((stated, changes))).hexdigest()

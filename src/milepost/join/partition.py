@@ -14,7 +14,7 @@ Steps 1 and 10, and when to try again, are the service's (`service.py`).
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -108,8 +108,9 @@ class PartitionJoin:
         self._arrived.set()
 
     def bump(self) -> None:
-        """A new incarnation: at every seek, failure and assignment."""
+        """A new incarnation: at every seek, failure, assignment and end. Nothing counts until the seek that follows."""
         self.incarnation += 1
+        self.wants_seek = True
         self._queue.clear()
 
     def is_current(self, batch: Batch) -> bool:
@@ -333,11 +334,11 @@ class PartitionJoin:
         self._step("after-publish")
         for topic, some in records.items():
             metrics.EVENTS_IN.labels(topic).inc(len(some))
-        for output in outcome.outputs:
-            metrics.OUTPUTS.labels(output.topic).inc()
-            if output.topic == DEAD_LETTER_TOPIC:
-                reason = header(output.headers, REASON_HEADER) or b"UNKNOWN"
-                metrics.DEAD_LETTERS.labels(reason.decode()).inc()
+        for topic, count in Counter(output.topic for output in outcome.outputs).items():
+            metrics.OUTPUTS.labels(topic).inc(count)
+        dead = (output for output in outcome.outputs if output.topic == DEAD_LETTER_TOPIC)
+        for reason, count in Counter(header(output.headers, REASON_HEADER) or b"UNKNOWN" for output in dead).items():
+            metrics.DEAD_LETTERS.labels(reason.decode()).inc(count)
         metrics.TRANSACTIONS.labels("committed" if clean else "uncertain").inc()
         metrics.BATCH_RECORDS.observe(sum(map(len, records.values())))
         metrics.LAST_COMMIT.set_to_current_time()

@@ -137,7 +137,7 @@ class JoinService:
             else:
                 # It comes back with producer and state; had somebody else held it, the first send would be fenced.
                 partition.bump()
-                partition.paused, partition.wants_seek = True, partition.phase is Phase.READY
+                partition.paused = True
         self._held.set()
         self._setting.on_step("assigned", -1)
         log.info("partitions assigned", partitions=sorted(numbers))
@@ -231,6 +231,8 @@ class JoinService:
 
     def _obey(self) -> None:
         """Seek, pause and resume for the partitions: here, because only this task may."""
+        if self._stopping.is_set():
+            return  # each partition waits for a seek that will not come: what is still polled is dropped
         ready = 0
         for number, partition in self.partitions.items():
             topics = [TopicPartition(topic, number) for topic in self.options.inputs]
@@ -272,7 +274,6 @@ class JoinService:
         self._poll_failures += 1
         for partition in self.partitions.values():
             partition.bump()
-            partition.wants_seek = True
         log.error("poll failed", reason=reason, failures=self._poll_failures)
         if self._poll_failures >= self.options.poll_failures_most:
             self._fail(f"polling failed {self._poll_failures} times in a row: {reason}")
