@@ -6,6 +6,7 @@ seed gives the same engagement always.
 
 from dataclasses import dataclass, field
 from datetime import date
+from fractions import Fraction
 from random import Random
 from typing import Any
 
@@ -23,6 +24,7 @@ from milepost.core.events import (
     UsageEvent,
 )
 from milepost.core.fold import Received
+from milepost.sim.oracle_claims import claim_hash
 from tests.properties.contracts import PEOPLE, ROLES, Chooser
 
 TOPICS = {
@@ -231,10 +233,16 @@ class _Maker(Chooser):
                 else rng.choice(("REJECTED", "WITHDRAWN")),
                 decided_at=at if not self.chance(10) else self.moment(),
                 submission=rng.choice((1, 2)) if self.allowed("named", 8) else None,
-                submission_hash="0" * 64 if self.allowed("named", 2) else None,
+                submission_hash=self._hash(milestone) if self.allowed("named", 6) else None,
                 certified_completion=rng.choice(("60", "95", "90", "50")) if self.allowed("certified", 8) else None,
             )
         )
+
+    def _hash(self, milestone: Milestone) -> str:
+        """Of a claim that may come about, or of none."""
+        claim = Fraction(self._completion(milestone))
+        hashes = tuple(sorted(item.sha256 for item in self.rng.choice((_DOCUMENTS[:1], _DOCUMENTS[:1], _DOCUMENTS))))
+        return claim_hash(milestone, claim, hashes) if self.chance(85) else "0" * 64
 
     def _ticks(self) -> list[Event]:
         return [ClockTick(self.moment()) for _ in range(self.rng.choice((2, 3, 4) if self.calm else (0, 1, 2, 4)))]

@@ -57,7 +57,7 @@ FAULTS = {
         56, "rules/approvals.py", "if self._policy.distinct and any(", "if False and any("
     ),
     "who reported may sign alone": Fault(41, "rules/approvals.py", "== {self._reporter}", "== {None}"),
-    "a signature is for ever": Fault(2, "rules/approvals.py", "self.signatures.pop(key, None) is None", "True"),
+    "a signature is for ever": Fault(35, "rules/approvals.py", "self.signatures.pop(key, None) is None", "True"),
     "a deputy's last day is not theirs": Fault(124, "terms.py", "day <= holder.until", "day < holder.until"),
     "dependencies do not matter": Fault(6, "entitlement.py", "and holds(self.depends, at)", ""),
     "an older revision wins": Fault(

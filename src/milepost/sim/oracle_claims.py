@@ -23,7 +23,7 @@ from milepost.core.contract import (
 from milepost.core.events import ApprovalDecision
 from milepost.sim.oracle_facts import Facts, Report, day_of, exact, reach, start_of
 
-__all__ = ["Accepted", "Submission", "accepted"]
+__all__ = ["Accepted", "Submission", "accepted", "claim_hash"]
 
 _NONE = Fraction(0)
 
@@ -95,6 +95,21 @@ def _decimal(percent: Fraction) -> str:
         digit, rest = divmod(rest * 10, 1)
         digits += str(digit)
     return f"{whole}.{digits}" if digits else str(whole)
+
+
+def claim_hash(milestone: Milestone, claim: Fraction, hashes: tuple[str, ...]) -> str:
+    """What a signature is for: SHA-256 over the claim and its evidence (sorted hashes), as canonical JSON."""
+    fields: dict[str, object] = {
+        "attributes": {},
+        "completion": _decimal(claim),
+        "criteria": milestone.criteria,
+        "evidence": list(hashes),
+        "milestone": milestone.id,
+        "occurrence": None,
+        "values": [],
+    }
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class _Walk:
@@ -208,9 +223,8 @@ class _Walk:
                 # Settled: the next one does not supersede it; it only is not the one that unnamed decisions meet.
                 last.ended, last.ended_at = "next", at
         reporter = report.event.reported_by if report else None
-        self.result.submissions.append(
-            Submission(len(self.result.submissions) + 1, at, claim, content, self._hash(content), reporter)
-        )
+        number, named = len(self.result.submissions) + 1, claim_hash(self.milestone, *content)
+        self.result.submissions.append(Submission(number, at, claim, content, named, reporter))
         self._early(self.result.submissions[-1])
 
     def _again(self, last: Submission, at: int) -> bool:
@@ -296,21 +310,6 @@ class _Walk:
 
     def _names(self, submission: Submission, decision: ApprovalDecision) -> bool:
         return decision.submission in (None, submission.number) and decision.submission_hash in (None, submission.hash)
-
-    def _hash(self, content: tuple[Fraction, tuple[str, ...]]) -> str:
-        """SHA-256 of what is claimed, as canonical JSON."""
-        claim, hashes = content
-        fields: dict[str, object] = {
-            "attributes": {},
-            "completion": _decimal(claim),
-            "criteria": self.milestone.criteria,
-            "evidence": list(hashes),
-            "milestone": self.milestone.id,
-            "occurrence": None,
-            "values": [],
-        }
-        text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
 
     def _may_sign(self, decision: ApprovalDecision) -> bool:
         """The role is in the policy, and the person held it on that day."""
