@@ -26,6 +26,7 @@ class Account:
     released: int = 0
     lines: list[InvoiceLine] = field(default_factory=list)
     status: dict[str, MilestoneStatus] = field(default_factory=dict)
+    signed: frozenset[str] = frozenset()  # the milestones whose submissions count
 
     def add(self, outputs: Iterable[Output]) -> None:
         """Add what one event raised."""
@@ -49,6 +50,28 @@ class Account:
         """Gross by milestone, without those at zero."""
         return {name: gross for name, gross in self.gross.items() if gross}
 
+    def accepted(self) -> dict[str, int]:
+        """Since when each milestone is accepted as far as it is, by its last status."""
+        return {n: s.accepted_at for n, s in self.status.items() if n != "@signoff" and s.accepted_at is not None}
+
+    def submissions(self) -> dict[str, int]:
+        """How many submissions each milestone with signers has had, by its last status."""
+        return {
+            name: status.submission for name, status in self.status.items() if status.submission and name in self.signed
+        }
+
+
+def accepted(oracle: Oracle) -> dict[str, int]:
+    """Since when what is accepted of each milestone is accepted, in the oracle's opinion."""
+    return {name: found.steps[-1][0] for name, found in oracle.accepted.items() if found.percent}
+
+
+def submissions(oracle: Oracle) -> dict[str, int]:
+    """How many submissions each milestone that can be signed has had, in the oracle's opinion."""
+    signed = {milestone.id for milestone in oracle.contract.milestones if milestone.approval}
+    found = {name: len(entry.submissions) for name, entry in oracle.accepted.items() if name in signed}
+    return {name: number for name, number in found.items() if number}
+
 
 def played(events: Sequence[Event]) -> tuple[Account, list[list[Output]]]:
     """The account after all events, and what each of them raised."""
@@ -70,7 +93,8 @@ def difference(contract: Contract, events: Sequence[Event], *, every: bool = Tru
 
     With `every` they are compared after each event, else at the end only.
     """
-    oracle, account, staged = Oracle(contract), Account(), Staged(Empty())
+    signed = frozenset(milestone.id for milestone in contract.milestones if milestone.approval)
+    oracle, account, staged = Oracle(contract), Account(signed=signed), Staged(Empty())
     for place, record in enumerate(received(list(events))):
         account.add(fold(staged, record))
         oracle.take(record.event)
@@ -82,6 +106,8 @@ def difference(contract: Contract, events: Sequence[Event], *, every: bool = Tru
             ("payable", account.payable, oracle.payable),
             ("held", account.held, oracle.held),
             ("released", account.released, oracle.released),
+            ("accepted since", account.accepted(), accepted(oracle)),
+            ("submissions", account.submissions(), submissions(oracle)),
         ]
         for what, fold_says, oracle_says in found:
             if fold_says != oracle_says:

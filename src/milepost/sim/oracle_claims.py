@@ -148,7 +148,7 @@ class _Walk:
             if isinstance(gate, KpiGate):
                 yield from (event.observed_at for event in facts.values if event.kpi_id == gate.id)
             elif isinstance(gate, DateGate):
-                starts = start_of(gate.on, facts.contract.timezone)
+                starts = max(start_of(gate.on, facts.contract.timezone), facts.opens)
                 if facts.terminated is None or starts <= facts.terminated:
                     yield starts
             elif isinstance(gate, MilestoneGate):
@@ -357,14 +357,14 @@ class _Walk:
         if not self._is_complete(submission):
             submission.settled_at = None
             return
-        if submission.settled_at is None:
-            submission.settled_at = at
         certified = [
             exact(decision.certified_completion)
             for decision in submission.signatures.values()
             if decision.certified_completion is not None
         ]
-        submission.certified = reach(self.milestone, min([submission.claim, *certified]))
+        least = reach(self.milestone, min([submission.claim, *certified]))
+        if submission.settled_at is None or submission.certified != least:
+            submission.settled_at, submission.certified = at, least
 
     def _accept(self, at: int) -> None:
         """What is settled and not closed becomes accepted when all gates hold; it never takes anything back."""

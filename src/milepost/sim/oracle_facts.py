@@ -66,7 +66,7 @@ class Facts:
     def __init__(self, contract: Contract, events: Iterable[Event]) -> None:
         self.contract = contract
         events = list(events)
-        opens = start_of(contract.effective_from, contract.timezone)
+        opens = self.opens = start_of(contract.effective_from, contract.timezone)
         self.clock = max((event.at for event in events if isinstance(event, ClockTick)), default=None)
         engagement = [e for e in events if isinstance(e, EngagementEvent) and e.occurred_at >= opens]
         self.terminated = next((e.occurred_at for e in engagement if e.change == "TERMINATED"), None)
@@ -102,9 +102,10 @@ class Facts:
         return next((report for report in reversed(self.reports[milestone]) if report.at <= at), None)
 
     def date_holds(self, day: date, at: int) -> int | None:
-        """The start of the day, once it has come and a tick has said so."""
+        """The start of the day, once it has come and a tick has said so; not before the contract takes effect."""
         starts = start_of(day, self.contract.timezone)
-        return starts if self.clock is not None and starts <= self.clock and starts <= at else None
+        since = max(starts, self.opens)
+        return since if self.clock is not None and starts <= self.clock and since <= at else None
 
     def value_at(self, gate: KpiGate, at: int) -> Value | None:
         """The value in force for a gate, or None: nothing observed by then, or sources that differ."""
