@@ -1,11 +1,12 @@
 """The ten steps on the in-memory log: what each of them is for, happening."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 
-from milepost.kafka.log import FencedError, LogError, Message, Producer, TopicPartition
+from milepost.codec.wire import Record
+from milepost.kafka.log import FencedError, GroupConsumer, Listener, LogError, Message, Producer, TopicPartition
 from tests.chaos.controls import PassingLog, PassingProducer
 from tests.join.world import POISON, STATE, World
 
@@ -306,4 +307,37 @@ async def test_a_paused_partition_is_resumed_when_its_queue_is_short_again() -> 
     world.send(2_000)
     async with world.worker(queue_records=60, max_records=30):
         await world.drained()
+    world.audit()
+
+
+class ForgetfulLog(PassingLog):
+    """A client that raises now and then after its position moved on: what it had in hand is never returned."""
+
+    def consumer(self, group: str, topics: Collection[str], listener: Listener) -> GroupConsumer:
+        return ForgetfulConsumer(self.inner.consumer(group, topics, listener))
+
+
+class ForgetfulConsumer:
+    def __init__(self, inner: GroupConsumer) -> None:
+        self.inner, self.forgotten, self.polls = inner, 0, 0
+        self.start, self.stop, self.seek = inner.start, inner.stop, inner.seek
+        self.pause, self.resume, self.position, self.ends = inner.pause, inner.resume, inner.position, inner.ends
+
+    async def poll(self, timeout_s: float, max_records: int) -> dict[TopicPartition, list[Record]]:
+        found = await self.inner.poll(timeout_s, max_records)
+        self.polls += bool(found)
+        if found and self.polls % 3 == 2:
+            self.forgotten += sum(map(len, found.values()))
+            raise LogError("CorruptRecord")
+        return found
+
+
+async def test_records_that_a_raising_poll_passed_over_are_sought_again() -> None:
+    world = World()
+    world.send(500)
+    async with world.worker(log=ForgetfulLog(world.cluster.log())) as running:
+        await world.drained()
+        consumer = running.service._consumer
+        assert isinstance(consumer, ForgetfulConsumer)
+        assert consumer.forgotten > 0
     world.audit()
