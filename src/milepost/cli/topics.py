@@ -9,7 +9,7 @@ import typer
 from milepost import settings
 
 if TYPE_CHECKING:
-    from milepost.kafka.admin import Plan, Topics
+    from milepost.kafka.admin import Difference, Plan, Topics
 
 __all__ = ["app"]
 
@@ -32,7 +32,7 @@ def _run(servers: str | None, work: "Callable[[Topics], Plan]") -> "Plan":
         raise typer.Exit(1) from None
 
 
-def _print(plan: "Plan", as_json: bool, verbs: dict[str, str]) -> None:
+def _print(plan: "Plan", as_json: bool, verbs: dict[str, str], left: "tuple[Difference, ...]") -> None:
     if as_json:
         typer.echo(json.dumps(plan.to_json(), indent=2))
         return
@@ -40,7 +40,7 @@ def _print(plan: "Plan", as_json: bool, verbs: dict[str, str]) -> None:
         wanted = f"{one.setting} {one.found} -> {one.wanted}" if one.setting else one.wanted
         reason = f": {one.why}" if one.action == "refuse" else ""
         typer.echo(f"{verbs[one.action]} {one.topic}: {wanted}{reason}")
-    same = plan.topics - len({one.topic for one in plan.differences})
+    same = plan.topics - len({one.topic for one in left})
     typer.echo(f"{same} of {plan.topics} topics are as schemas/topics.toml says.")
 
 
@@ -48,7 +48,8 @@ def _print(plan: "Plan", as_json: bool, verbs: dict[str, str]) -> None:
 def plan(as_json: bool = JSON, bootstrap_servers: str | None = SERVERS) -> None:
     """Say what `apply` would do; exit with 1 when anything differs."""
     found = _run(bootstrap_servers, lambda topics: topics.plan())
-    _print(found, as_json, {"create": "would create", "alter": "would alter", "refuse": "would refuse"})
+    verbs = {"create": "would create", "alter": "would alter", "refuse": "would refuse"}
+    _print(found, as_json, verbs, found.differences)
     if found.differences:
         raise typer.Exit(1)
 
@@ -57,6 +58,6 @@ def plan(as_json: bool = JSON, bootstrap_servers: str | None = SERVERS) -> None:
 def apply(as_json: bool = JSON, bootstrap_servers: str | None = SERVERS) -> None:
     """Create missing topics and correct settings; exit with 1 when something had to be left as it is."""
     found = _run(bootstrap_servers, lambda topics: topics.apply())
-    _print(found, as_json, {"create": "created", "alter": "altered", "refuse": "refused"})
+    _print(found, as_json, {"create": "created", "alter": "altered", "refuse": "refused"}, found.refused)
     if found.refused:
         raise typer.Exit(1)

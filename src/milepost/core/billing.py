@@ -42,7 +42,7 @@ def bill(engagement: Engagement, milestone: str, part: Occurrence, found: Assess
     part.billed_minor += gross
     part.subject_minor += subject
     part.billed_completion = completion
-    part.billed_at = engagement.at
+    part.billed_at = max(at, engagement.at)  # what closed the last gate may have arrived before the rest
     account.gross_minor += gross
     account.payable_minor += line.payable_minor
     account.subject_minor += subject

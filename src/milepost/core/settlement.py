@@ -40,7 +40,12 @@ def _is_over(accepted: list[tuple[int, str]], at: int, terminated: bool) -> bool
 
 def signoff_missing(engagement: Engagement) -> tuple[Missing, ...]:
     """What the sign-off's status says that it waits for."""
-    if engagement.account.signoff_at is not None:
+    account = engagement.account
+    if account.signoff_at is not None:
+        retention = engagement.agreed.contract.retention
+        owed = account.held_minor > account.released_minor and retention is not None and bool(retention.release)
+        if account.suspended and owed:
+            return (Missing(gate="suspended", detail="the engagement is suspended", since=None),)
         return ()
     return tuple(
         Missing(

@@ -119,10 +119,11 @@ def outstanding(engagement: Engagement, milestone: str, part: Occurrence, found:
         if current is not None:
             policy = engagement.agreed.policies[milestone]
             for step in current.ballot.open_steps():
-                detail = f"{policy.steps[step].role} has not signed submission {current.number}"
-                missing.append(
-                    Missing(gate=f"approval:{policy.steps[step].role}", detail=detail, since=current.opened_at)
-                )
+                role, quorum = policy.steps[step].role, policy.steps[step].quorum
+                signed = sum(1 for _, signed_as in current.ballot.signatures if signed_as == role)
+                so_far = f", {signed} of {quorum} have" if quorum > 1 else ""
+                detail = f"{role} has not signed submission {current.number}{so_far}"
+                missing.append(Missing(gate=f"approval:{role}", detail=detail, since=current.opened_at))
         elif found.submissions and found.submissions[-1].end == "REJECTED":
             last = found.submissions[-1]
             detail = f"submission {last.number} was rejected; the next report opens the next one"
