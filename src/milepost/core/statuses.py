@@ -46,7 +46,8 @@ def state(engagement: Engagement, milestone: str, part: Occurrence, found: Asses
         raise LifecycleError(f"{engagement.name}: milestone {milestone} cannot go from {part.state} to {now}")
     part.state = now
     last = found.submissions[-1] if found.submissions else None
-    early = [part.decisions[place].cause for place, outcome in found.outcomes.items() if outcome == WAITING]
+    waits = [part.decisions[place].cause for place, outcome in found.outcomes.items() if outcome == WAITING]
+    early = [f"SUBMISSION_WAITING {cause}" for cause in waits]
     status = MilestoneStatus(
         engagement_id=engagement.name,
         milestone_id=milestone,
