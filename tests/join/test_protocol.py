@@ -326,7 +326,7 @@ class ForgetfulConsumer:
     async def poll(self, timeout_s: float, max_records: int) -> dict[TopicPartition, list[Record]]:
         found = await self.inner.poll(timeout_s, max_records)
         self.polls += bool(found)
-        if found and self.polls % 3 == 2:
+        if found and self.polls % 5 == 4:
             self.forgotten += sum(map(len, found.values()))
             raise LogError("CorruptRecord")
         return found

@@ -236,26 +236,22 @@ class JoinService:
         ready = 0
         for number, partition in self.partitions.items():
             topics = [TopicPartition(topic, number) for topic in self.options.inputs]
-            if partition.phase is not Phase.READY:
-                if not partition.paused:
-                    self._consumer.pause(topics)
-                    partition.paused = True
-                continue
-            ready += 1
-            if partition.wants_seek:
-                if not partition.idle.is_set():
-                    continue  # a running transaction may still move the positions
+            is_ready = partition.phase is Phase.READY
+            ready += is_ready
+            if is_ready and partition.wants_seek and partition.idle.is_set():
                 partition.bump()
                 for topic in topics:
                     self._consumer.seek(topic, partition.positions[topic.topic])
                 partition.wants_seek = False
                 self._consumer.resume(topics)
                 partition.paused = False
-            elif partition.backlog >= self.options.queue_records:
-                if not partition.paused:
-                    self._consumer.pause(topics)
-                    partition.paused = True
-            elif partition.paused and partition.backlog < self.options.queue_records // 2:
+                continue
+            # A running transaction may still move the positions: its partition waits, paused, for the seek.
+            must_pause = not is_ready or partition.wants_seek or partition.backlog >= self.options.queue_records
+            if must_pause and not partition.paused:
+                self._consumer.pause(topics)
+                partition.paused = True
+            elif partition.paused and not must_pause and partition.backlog < self.options.queue_records // 2:
                 self._consumer.resume(topics)
                 partition.paused = False
         metrics.PARTITIONS.set(ready)
