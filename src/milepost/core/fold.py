@@ -196,7 +196,7 @@ def _record(engagement: Engagement, intake: Intake, found: dict[str, Assessment]
 
 def _waits(engagement: Engagement, event: MilestoneEvent, found: Assessment) -> str | None:
     """Why a report claims nothing yet although it is in force, if the reason is the report's own."""
-    if event.kind == "WITHDRAWN":
+    if event.kind != "REPORTED":  # what corrects has its effect, whatever it leaves to be claimed
         return None
     part = engagement.occurrence(event.milestone_id)
     missing = statuses.outstanding(engagement, event.milestone_id, part, found)
