@@ -104,6 +104,32 @@ def test_a_snapshot_in_the_middle_is_as_none(seeds: range) -> None:
         assert encode(batches(records, Random(seed))) == encode(whole), f"seed {seed}"
 
 
+def test_engagements_of_one_partition_do_not_touch_each_other(seeds: range) -> None:
+    for seed in seeds:
+        rng = Random(seed)
+        streams = [stream(engagement(seed)), [_of_another(event) for event in stream(engagement(seed + 1))]]
+        both: list[Event] = []
+        while streams[0] or streams[1]:
+            left = rng.choice([events for events in streams if events])
+            both.append(left.pop(0))
+        together = received(both)
+        raised = batches(together, rng)
+        for name in ("eng", "other"):
+            own = [r for r in together if getattr(r.event, "engagement_id", name) == name]
+            assert _about(name, raised) == _about(name, batches(own, rng)), f"seed {seed}"
+
+
+def _of_another(event: Event) -> Event:
+    if isinstance(event, EngagementEvent) and event.terms is not None:
+        terms = msgspec.structs.replace(event.terms, engagement="other")
+        return msgspec.structs.replace(event, engagement_id="other", terms=terms)
+    return msgspec.structs.replace(event, engagement_id="other") if hasattr(event, "engagement_id") else event
+
+
+def _about(name: str, raised: list[list[Output]]) -> list[bytes]:
+    return [encode(o) for outputs in raised for o in outputs if getattr(o, "engagement_id", None) == name]
+
+
 def test_ids_are_unique_and_credits_name_the_charge_that_they_correct(seeds: range) -> None:
     for seed in seeds:
         account, raised = played(stream(engagement(seed)))
