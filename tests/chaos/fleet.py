@@ -14,14 +14,14 @@ from pathlib import Path
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from milepost.codec.records import encode_event, key_of
-from milepost.codec.topics import INPUTS, PARTITIONS
+from milepost.codec.topics import INPUTS, OUTPUTS, PARTITIONS, STATE_TOPIC
 from milepost.kafka.admin import Topics
 from milepost.kafka.publishing import Publisher
 from milepost.settings import Settings
 from milepost.sim.workload import Arrival
 from tests.chaos.committed import group_offsets
 
-SESSION_TIMEOUT_S = 3.0
+SESSION_TIMEOUT_S = 2.0
 MAIN = ("-m", "consumers.join")
 HURT = ("-m", "tests.chaos.worker")
 
@@ -38,7 +38,10 @@ class Fleet:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._consumer = Consumer({"bootstrap.servers": self.direct, "group.id": f"{self.prefix}lag", "log_level": 2})
+        options = {"bootstrap.servers": self.direct, "group.id": f"{self.prefix}lag", "log_level": 2}
+        self._consumers = [
+            Consumer({**options, "isolation.level": level}) for level in ("read_uncommitted", "read_committed")
+        ]
 
     @property
     def group(self) -> str:
@@ -77,7 +80,7 @@ class Fleet:
             "MILEPOST_GROUP": self.group,
             "MILEPOST_APP": f"{self.prefix}app",
             "MILEPOST_SESSION_TIMEOUT_MS": str(int(SESSION_TIMEOUT_S * 1000)),
-            "MILEPOST_HEARTBEAT_INTERVAL_MS": "500",
+            "MILEPOST_HEARTBEAT_INTERVAL_MS": "400",
             "MILEPOST_REQUEST_TIMEOUT_MS": "20000",
             "MILEPOST_SEND_TIMEOUT_MS": "15000",
             "MILEPOST_TRANSACTION_TIMEOUT_MS": "20000",
@@ -103,7 +106,8 @@ class Fleet:
     def close(self) -> None:
         """End the workers and what watched them."""
         self.end()
-        self._consumer.close()
+        for consumer in self._consumers:
+            consumer.close()
 
     def steps(self) -> Counter[str]:
         """How often each step was passed, by all workers."""
@@ -122,17 +126,26 @@ class Fleet:
 
     def lag(self) -> int:
         """Input records that the group has not committed yet."""
-        ends = {
-            (topic, partition): self._consumer.get_watermark_offsets(TopicPartition(self.prefix + topic, partition))[1]
-            for topic in INPUTS
-            for partition in range(PARTITIONS)
-        }
+        ends = self._ends(self._consumers[0], INPUTS)
         done = group_offsets(self.direct, self.prefix, self.group)
         return sum(end - done.get(place, (0, ""))[0] for place, end in ends.items())
 
+    def open_records(self) -> int:
+        """Records beyond the last stable offset: of transactions that have not ended or have no markers yet."""
+        ends, stable = (self._ends(consumer, (*OUTPUTS, STATE_TOPIC)) for consumer in self._consumers)
+        return sum(ends.values()) - sum(stable.values())
+
+    def _ends(self, consumer: Consumer, topics: Iterable[str]) -> dict[tuple[str, int], int]:
+        return {
+            (topic, partition): consumer.get_watermark_offsets(TopicPartition(self.prefix + topic, partition))[1]
+            for topic in topics
+            for partition in range(PARTITIONS)
+        }
+
     def await_drained(self, within_s: float) -> None:
-        """Wait until the group has committed everything."""
+        """Wait until the group has committed everything, and everybody can see it."""
         await_true(lambda: self.lag() == 0, within_s, lambda: f"lag {self.lag()}; {self.last_words()}", pause_s=0.5)
+        await_true(lambda: self.open_records() == 0, within_s, lambda: f"{self.open_records()} records stay open")
 
     def last_words(self) -> str:
         """The end of the newest workers' logs."""
