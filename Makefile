@@ -46,9 +46,9 @@ test-kafka: .venv/installed ## Run the tests that need a real Kafka
 	@$(jars)
 	$(bin)/pytest -m kafka $(ARGS)
 
-chaos: .venv/installed ## Run the tests that kill and freeze workers
+chaos: .venv/installed ## Run the tests that kill and freeze workers, for ten minutes and more
 	@$(jars)
-	$(bin)/pytest -m chaos $(ARGS)
+	CHAOS_FLOW_S=600 $(bin)/pytest -m chaos $(ARGS)
 
 check: .venv/installed ## Lint, check formats, types and the layers' contracts
 	$(bin)/ruff check
