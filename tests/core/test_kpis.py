@@ -57,6 +57,7 @@ def test_what_a_gate_does_not_admit_is_left_out_first() -> None:
     assert in_force(values, sources=("b",), status="final") == [(2, "6")]
     assert in_force(values, period_from=date(2026, 5, 1), period_to=date(2026, 5, 31), sources=("a",)) == [(1, "5")]
     assert in_force(values, period_from=date(2026, 5, 2)) == [(3, "7")]
+    assert in_force([*values, value(4, "8")], period_from=date(1970, 1, 1)) == [(1, "5"), (2, None), (3, "7")]
     assert in_force(values, unit="percent") == []
 
 

@@ -43,9 +43,11 @@ def _admitted(gate: KpiGate, value: KpiValue, zone: str) -> bool:
     if gate.period_from is None and gate.period_to is None:
         return True
     start, end = value.start, value.end
-    first = start if isinstance(start, date) else local_date(value.at if start is None else start, zone)
+    if start is None or end is None:
+        return False  # a reading has no period that could lie inside the gate's
+    first = start if isinstance(start, date) else local_date(start, zone)
     # an instant that ends a period belongs to it no longer
-    last = end if isinstance(end, date) else local_date(value.at if end is None else max(end - 1, 0), zone)
+    last = end if isinstance(end, date) else local_date(max(end - 1, 0), zone)
     return (gate.period_from is None or gate.period_from <= first) and (
         gate.period_to is None or last <= gate.period_to
     )
