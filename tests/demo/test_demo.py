@@ -19,7 +19,8 @@ MILEPOST = Path(sys.executable).parent / "milepost"
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """Temporary files go where the test can see them."""
-    return {**os.environ, "TMPDIR": str(tmp_path)}
+    of_make = ("MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MFLAGS", "ARGS")  # what `make test ARGS=...` hands down
+    return {**{name: value for name, value in os.environ.items() if name not in of_make}, "TMPDIR": str(tmp_path)}
 
 
 def demo(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -25,8 +25,9 @@ def test_broker_runs_until_it_is_told_to_end(ending: signal.Signals) -> None:
 def test_broker_prints_a_line_for_the_shell() -> None:
     with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        line = process.stdout.readline()
+        assert process.stderr is not None
+        line, note = process.stdout.readline(), process.stderr.readline()
         process.terminate()
-        _, err = process.communicate(timeout=10)
+        process.communicate(timeout=10)
     assert line.startswith("export MILEPOST_BOOTSTRAP_SERVERS=127.0.0.1:")
-    assert "Ctrl-C ends it" in err
+    assert "Ctrl-C ends it" in note
