@@ -30,7 +30,7 @@ from tests.chaos.worker import STEPS
 
 pytestmark = [pytest.mark.kafka, pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(3600)]
 
-FLOW_S = float(os.environ.get("CHAOS_FLOW_S", "90"))
+FLOW_S = float(os.environ.get("CHAOS_FLOW_S", "60"))
 # 25.5 events each, repeats and ticks included.
 ENGAGEMENTS = int(os.environ.get("CHAOS_ENGAGEMENTS", "4000"))
 EVENTS = 25 * ENGAGEMENTS
