@@ -134,7 +134,7 @@ def delete_offset(workers: Fleet, topic: str, partition: int) -> None:
 @pytest.mark.parametrize("without", ["", "no-incarnation"])
 def test_a_batch_behind_a_failed_one_is_folded_too_early(workers: Fleet, expected: Expected, without: str) -> None:
     workers.publish(arrivals(WORKLOAD))
-    hurt = workers.start("--at", "after-await", "--nth", "2", "--do", "fail", "--behind", "--without", without)
+    hurt = workers.start("--at", "after-await", "--do", "fail", "--behind", "--without", without)
     await_true(lambda: workers.passed(hurt, "fail") == 1, 30, workers.last_words)
     workers.await_drained(DRAIN_S)
     judge(workers, expected, without, {"lost"})
