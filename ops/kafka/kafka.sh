@@ -134,7 +134,7 @@ start_nodes() {
   done
 }
 
-watch() { # in the background, holding none of the caller's files open
+watch() {
   while kill -0 "$watched" 2>/dev/null; do sleep 1; done
   stop_nodes
 }
@@ -170,6 +170,7 @@ done
 case $command in
   libs) java=$(java_command) && fetch_libs ;;
   stop) stop_nodes ;;
+  watch) [ -n "$watched" ] || usage && watch ;;
   start)
     java=$(java_command)
     fetch_libs
@@ -177,7 +178,10 @@ case $command in
     bootstrap=""
     trap 'stop_nodes; exit 1' INT TERM
     start_nodes
-    if [ -n "$watched" ]; then watch </dev/null >/dev/null 2>&1 & fi
+    if [ -n "$watched" ]; then
+      # A session of its own: a signal to the caller's whole group must not end the one who is to notice it.
+      setsid "$here/kafka.sh" watch --dir "$dir" --while "$watched" </dev/null >/dev/null 2>&1 &
+    fi
     [ -z "$foreground" ] || trap 'stop_nodes; exit 0' INT TERM
     echo "$bootstrap"
     if [ -n "$foreground" ]; then

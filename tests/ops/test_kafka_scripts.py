@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,13 +65,14 @@ def test_data_survive_a_stop_and_a_start(folder: Path) -> None:
     )
 
 
-def test_it_ends_when_the_watched_process_ends(folder: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as watched:
-        started = kafka_sh("start", "--dir", folder, "--port", str(free_ports(3)), "--while", str(watched.pid))
-        assert started.returncode == 0, started.stderr
+def test_it_ends_when_the_watched_process_and_its_group_are_ended(folder: Path) -> None:
+    start = f"{KAFKA_SH} start --dir {folder} --port {free_ports(3)} --while $$ && sleep 600"
+    with subprocess.Popen(["sh", "-c", start], stdout=subprocess.PIPE, start_new_session=True) as caller:
+        assert caller.stdout is not None
+        assert caller.stdout.readline().startswith(b"127.0.0.1:")
         process = int((folder / "node-1" / "pid").read_text())
         assert runs(process)
-        watched.kill()
+        os.killpg(caller.pid, signal.SIGTERM)
     assert ended(process)
 
 
