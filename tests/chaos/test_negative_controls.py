@@ -65,7 +65,7 @@ def test_unawaited_sends_lose_the_lines_of_a_rejected_batch(workers: Fleet, expe
 
 
 @pytest.mark.parametrize("without", ["", "fence-after-restore"])
-def test_a_zombie_that_is_fenced_late_doubles_its_lines(workers: Fleet, expected: Expected, without: str) -> None:
+def test_what_a_zombie_commits_after_a_late_fence_is_folded_again(workers: Fleet, expected: Expected, without: str) -> None:
     workers.publish_to(1, arrivals(WORKLOAD))
     # Frozen past the session timeout with a transaction begun; what its heir has read by then is all there is to read.
     # It ends once that is committed: a zombie that joins again gets its old partitions, and the heir never begins.
@@ -75,7 +75,8 @@ def test_a_zombie_that_is_fenced_late_doubles_its_lines(workers: Fleet, expected
     await_true(lambda: workers.passed(heir, "after-position") >= PARTITIONS, 60, workers.last_words)
     zombie.send_signal(signal.SIGCONT)
     workers.await_drained(DRAIN_S)
-    judge(workers, expected, without, {"doubled"})
+    # Whether it had a line in it is left to how the events came; what it stated is there twice in any case.
+    judge(workers, expected, without, {"doubled", "torn"})
 
 
 @pytest.mark.parametrize("without", ["", "position-from-group"])
@@ -137,4 +138,5 @@ def test_a_batch_behind_a_failed_one_is_folded_too_early(workers: Fleet, expecte
     hurt = workers.start("--at", "after-await", "--do", "fail", "--behind", "--without", without)
     await_true(lambda: workers.passed(hurt, "fail") == 1, 30, workers.last_words)
     workers.await_drained(DRAIN_S)
-    judge(workers, expected, without, {"lost"})
+    # A line is lost unless every record passed over was one that had come before; the transactions show it anyway.
+    judge(workers, expected, without, {"lost", "torn"})

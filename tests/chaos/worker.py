@@ -65,17 +65,20 @@ class Hurt:
             os.kill(os.getpid(), signal.SIGKILL if self._do == "kill" else signal.SIGSTOP)
 
     def _another_waits(self, partition: int) -> bool:
-        """Whether a batch waits that goes on where the one at hand ends, in a topic of which every record counts.
+        """Whether what waits goes on where the batch at hand ends, in a topic of which every record counts.
 
-        Of another topic it would lose nothing; ticks and values that are passed over are made good by later ones.
+        Of another topic it would lose nothing; ticks and values that are passed over are made good by later ones. The
+        first that waits of a topic decides: if it starts at the position, the batch at hand has nothing of that topic.
         """
         assert self.service is not None
         one = self.service.partitions.get(partition)
-        return one is not None and any(
-            topic in COUNTED and some[0].offset > one.positions[topic]
-            for batch in one._queue
-            for topic, some in batch.records.items()
-        )
+        if one is None:
+            return False
+        first: dict[str, int] = {}
+        for batch in one._queue:
+            for topic, some in batch.records.items():
+                first.setdefault(topic, some[0].offset)
+        return any(first[topic] > one.positions[topic] for topic in COUNTED if topic in first)
 
 
 class HurtProducer(KafkaProducer):
