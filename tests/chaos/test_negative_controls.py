@@ -65,7 +65,7 @@ def test_unawaited_sends_lose_the_lines_of_a_rejected_batch(workers: Fleet, expe
 
 
 @pytest.mark.parametrize("without", ["", "fence-after-restore"])
-def test_what_a_zombie_commits_after_a_late_fence_is_folded_again(workers: Fleet, expected: Expected, without: str) -> None:
+def test_what_a_zombie_commits_late_is_folded_again(workers: Fleet, expected: Expected, without: str) -> None:
     workers.publish_to(1, arrivals(WORKLOAD))
     # Frozen past the session timeout with a transaction begun; what its heir has read by then is all there is to read.
     # It ends once that is committed: a zombie that joins again gets its old partitions, and the heir never begins.
