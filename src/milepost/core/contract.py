@@ -8,25 +8,54 @@ from datetime import date
 import msgspec
 
 __all__ = [
+    "AllOf",
+    "Amendment",
+    "AnyOf",
     "Cap",
+    "Card",
+    "Clawback",
     "Completed",
     "Contract",
     "DateGate",
+    "Duration",
+    "EarlierOf",
+    "Escalation",
     "EvidenceGate",
     "Fee",
     "Fixed",
     "Gate",
     "Item",
     "KpiGate",
+    "LaterOf",
     "Milestone",
     "MilestoneGate",
+    "Moment",
+    "OnDate",
+    "OnSignoff",
     "PercentOfValue",
     "Person",
     "Policy",
+    "Rate",
+    "RateCard",
+    "RegulatorGate",
     "Release",
     "Retention",
     "Step",
+    "StepDown",
+    "Success",
+    "Tier",
+    "TimeAndMaterials",
 ]
+
+
+class Duration(msgspec.Struct, frozen=True, array_like=True):
+    """A length of time as written (`text`), in one of three kinds: calendar (months, days), exact, business days."""
+
+    text: str
+    months: int = 0
+    days: int = 0
+    seconds: int = 0
+    business_days: int = 0
 
 
 class Person(msgspec.Struct, frozen=True, array_like=True):
@@ -37,11 +66,29 @@ class Person(msgspec.Struct, frozen=True, array_like=True):
     until: date | None = None
 
 
+class Escalation(msgspec.Struct, frozen=True, array_like=True):
+    """When a step times out `role` may sign it too; `within` counts from the tick that escalated."""
+
+    role: str
+    within: Duration | None = None
+
+
 class Step(msgspec.Struct, frozen=True, array_like=True):
-    """One step of a policy: `quorum` different people of `role` sign."""
+    """One step of a policy: `quorum` different people of `role` sign.
+
+    `escalations` follow each other as deadlines pass; `on_timeout` is what the last one ends in: reject, accept, or
+    None for nothing. `amount_at_least_minor`: the step exists only from that gross to date on.
+    """
 
     role: str
     quorum: int = 1
+    evidence: tuple[str, ...] = ()
+    within: Duration | None = None
+    grace: Duration | None = None
+    remind_every: Duration | None = None
+    escalations: tuple[Escalation, ...] = ()
+    on_timeout: str | None = None
+    amount_at_least_minor: int | None = None
 
 
 class Policy(msgspec.Struct, frozen=True, array_like=True):
@@ -64,7 +111,38 @@ class PercentOfValue(msgspec.Struct, frozen=True, tag="percent", array_like=True
     percent: str
 
 
-Fee = Fixed | PercentOfValue
+class Tier(msgspec.Struct, frozen=True, array_like=True):
+    """A percentage of the gain up to `up_to`, included; None: of all above."""
+
+    rate: str
+    up_to: str | None = None
+
+
+class Success(msgspec.Struct, frozen=True, tag="success", array_like=True):
+    """A share of the gain of a KPI over `baseline`, both in major units of the currency.
+
+    `marginal`: each tier's rate applies to its part; else (slab) the rate of the gain's tier applies to all of it.
+    """
+
+    kpi: str
+    tiers: tuple[Tier, ...]
+    baseline: str = "0"
+    marginal: bool = True
+    floor_minor: int | None = None
+    cap_minor: int | None = None
+    to_date: bool = False
+    sources: tuple[str, ...] = ()
+    unit: str | None = None
+    status: str = "any"  # any | provisional | final
+
+
+class RateCard(msgspec.Struct, frozen=True, tag="rate_card", array_like=True):
+    """The price is on the card of the report's payer, in `Contract.rate_cards[card]`."""
+
+    card: str
+
+
+Fee = Fixed | PercentOfValue | Success | RateCard
 
 
 class Completed(msgspec.Struct, frozen=True, tag="completed", array_like=True):
@@ -105,7 +183,30 @@ class MilestoneGate(msgspec.Struct, frozen=True, tag="milestone", array_like=Tru
     at_least: str = "100"
 
 
-Gate = Completed | EvidenceGate | KpiGate | DateGate | MilestoneGate
+class RegulatorGate(msgspec.Struct, frozen=True, tag="regulator", array_like=True):
+    """Every regulator in `by` decided on the filing at or above the rung, with a confirmation id.
+
+    `filing` None: the occurrence of a milestone that repeats per filing.
+    """
+
+    by: tuple[str, ...]
+    filing: str | None = None
+    at_least: str = "accepted"  # received < validated < accepted
+
+
+class AnyOf(msgspec.Struct, frozen=True, tag="any_of", array_like=True):
+    """At least one of the gates holds."""
+
+    gates: tuple["Gate", ...]
+
+
+class AllOf(msgspec.Struct, frozen=True, tag="all_of", array_like=True):
+    """All of the gates hold."""
+
+    gates: tuple["Gate", ...]
+
+
+Gate = Completed | EvidenceGate | KpiGate | DateGate | MilestoneGate | RegulatorGate | AnyOf | AllOf
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
@@ -114,6 +215,15 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     id: str | None = None
     tax_category: str | None = None
     unit_code: str = "LS"
+
+
+class Clawback(msgspec.Struct, frozen=True, array_like=True):
+    """What is taken back if the KPI's value satisfies `when` within the window after the hit: `share` percent."""
+
+    when: KpiGate
+    within: Duration
+    share: str
+    linear: bool = False
 
 
 class Milestone(msgspec.Struct, frozen=True, array_like=True):
@@ -134,6 +244,8 @@ class Milestone(msgspec.Struct, frozen=True, array_like=True):
     item: Item = Item()
     bill_on: str = "next_invoice"
     metadata: dict[str, str] = {}
+    repeats: str = "none"  # none | monthly | per_filing | per_occurrence
+    clawback: Clawback | None = None
 
 
 class Cap(msgspec.Struct, frozen=True, array_like=True):
@@ -144,12 +256,46 @@ class Cap(msgspec.Struct, frozen=True, array_like=True):
     basis: str | None = None
 
 
+class StepDown(msgspec.Struct, frozen=True, array_like=True):
+    """From that percentage of the value on, counted over the lines subject to retention, `rate` is withheld."""
+
+    from_percent_billed: str
+    rate: str
+
+
+class OnSignoff(msgspec.Struct, frozen=True, tag="signoff", array_like=True):
+    """The sign-off, or the day that lies `after` it."""
+
+    after: Duration | None = None
+
+
+class OnDate(msgspec.Struct, frozen=True, tag="date", array_like=True):
+    """The start of a local day."""
+
+    on: date
+
+
+class LaterOf(msgspec.Struct, frozen=True, tag="later_of", array_like=True):
+    """The last of the moments."""
+
+    moments: tuple["Moment", ...]
+
+
+class EarlierOf(msgspec.Struct, frozen=True, tag="earlier_of", array_like=True):
+    """The first of the moments."""
+
+    moments: tuple["Moment", ...]
+
+
+Moment = OnSignoff | OnDate | LaterOf | EarlierOf
+
+
 class Release(msgspec.Struct, frozen=True, array_like=True):
-    """A share of what is held is paid out; `when` is `signoff`."""
+    """A share of what is held is paid out at the moment `when`."""
 
     id: str
     share: str = "100"
-    when: str = "signoff"
+    when: Moment = OnSignoff()
 
 
 class Retention(msgspec.Struct, frozen=True, array_like=True):
@@ -159,6 +305,37 @@ class Retention(msgspec.Struct, frozen=True, array_like=True):
     cap: Cap | None = None
     exempt: tuple[str, ...] = ("time_and_materials",)
     release: tuple[Release, ...] = ()
+    step_down: tuple[StepDown, ...] = ()
+
+
+class Card(msgspec.Struct, frozen=True, array_like=True):
+    """What one payer pays: by procedure code (`otherwise`: the rest; None refuses), or a percentage of the charge."""
+
+    procedures: dict[str, int] = {}  # minor units
+    otherwise_minor: int | None = None
+    percent_of_charge: str | None = None
+    pays_after: Duration | None = None
+
+
+class Rate(msgspec.Struct, frozen=True, array_like=True):
+    """A price for an hour (HUR) or a minute (MIN), spelled as in the contract."""
+
+    price: str
+    unit: str = "HUR"
+
+
+class TimeAndMaterials(msgspec.Struct, frozen=True, array_like=True):
+    """Hours billed once a month; `rates` by meter, in the contract's order."""
+
+    rates: dict[str, Rate]
+    not_to_exceed_minor: int | None = None
+
+
+class Amendment(msgspec.Struct, frozen=True, array_like=True):
+    """How this version follows the one before: prospective, catch_up or separate, from a local day on."""
+
+    mode: str
+    since: date
 
 
 class Contract(msgspec.Struct, frozen=True, array_like=True):
@@ -186,3 +363,9 @@ class Contract(msgspec.Struct, frozen=True, array_like=True):
     policies: dict[str, Policy] = {}
     retention: Retention | None = None
     metadata: dict[str, str] = {}
+    calendar: str | None = None
+    amendments_approval: str | None = None  # a policy's name; None: an amendment takes effect unsigned
+    signoff_approval: str | None = None
+    amendment: Amendment | None = None
+    time_and_materials: TimeAndMaterials | None = None
+    rate_cards: dict[str, dict[str, Card]] = {}  # name -> payer -> card
