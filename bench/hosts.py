@@ -46,7 +46,7 @@ class Measured:
 def real_kafka(port: int) -> Iterator[str]:
     """A fresh Apache Kafka of one node, deleted afterwards."""
     with tempfile.TemporaryDirectory(prefix="milepost-bench-") as folder:
-        start = [KAFKA_SH, "start", "--dir", folder, "--port", str(port), "--while", str(os.getpid())]
+        start: list[str | Path] = [KAFKA_SH, "start", "--dir", folder, "--port", str(port), "--while", str(os.getpid())]
         servers = subprocess.run(start, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
         try:
             yield servers

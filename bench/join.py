@@ -19,7 +19,7 @@ def measure(names: Sequence[str], events: int, peer_events: int) -> dict[str, ob
     """Run the hosts one after another; rates are events a second, `ratio` is milepost's rate over the host's."""
     found = [HOSTS[name](events if name.startswith(OURS) else peer_events) for name in names]
     ours = next((one for one in found if one.host == OURS), found[0])
-    report = {
+    report: dict[str, object] = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()},
         "hosts": [_row(one, ours) for one in found],

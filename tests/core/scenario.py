@@ -1,8 +1,9 @@
 """Scenarios in the domain's words: `>` an event, `<` an output, `=` a total.
 
 A file begins with comments that say what it shows and a `contract:` block in YAML, which is merged over `BASE`. Then
-come sentences; `play` returns the file with its `<` and `=` lines as the fold gives them, so that comparing (or
-rewriting) a file is comparing text.
+come sentences; an occurrence is named `milestone#occurrence`; `amended N` brings version N, whose differences are under
+`amendments: {N: ...}` in the head. `play` returns the file with its `<` and `=` lines as the fold gives them, so that
+comparing (or rewriting) a file is comparing text.
 """
 
 import json
@@ -23,14 +24,16 @@ from milepost.core.contract import Contract
 from milepost.core.events import (
     ApprovalDecision,
     ClockTick,
+    DisputeEvent,
     EngagementEvent,
     Event,
     Evidence,
     KpiEvent,
     MilestoneEvent,
+    RegulatorDecision,
     UsageEvent,
 )
-from milepost.core.facts import Account, account_key
+from milepost.core.facts import Account, Place, account_key
 from milepost.core.fold import Received, fold
 from milepost.core.money import format_minor
 from milepost.core.outputs import (
@@ -79,6 +82,7 @@ class Stage:
     """The engagement as it is played."""
 
     contract: dict[str, Any]
+    amendments: dict[str, Any] = field(default_factory=dict)
     staged: Staged = field(default_factory=lambda: Staged(Empty()))
     events: int = 0
     last: Received | None = None
@@ -104,7 +108,8 @@ def _played(path: Path) -> tuple[Stage, str]:
     given = path.read_text(encoding="utf-8").splitlines()
     kept = [line for line in given if not line.startswith(("<", "="))]
     first = next(i for i, line in enumerate(kept) if line.startswith(">"))
-    stage = Stage({**BASE, **_contract("\n".join(kept[:first]))})
+    head = _head("\n".join(kept[:first]))
+    stage = Stage({**BASE, **(head.get("contract") or {})}, head.get("amendments") or {})
     written = kept[:first]
     for line in kept[first:]:
         written.append(line)
@@ -115,9 +120,8 @@ def _played(path: Path) -> tuple[Stage, str]:
     return stage, "\n".join([*written, "", *[f"= {text}" for text in _totals(stage)]]) + "\n"
 
 
-def _contract(text: str) -> dict[str, Any]:
-    loaded = YAML(typ="safe").load(StringIO(text)) or {}
-    plain: dict[str, Any] = json.loads(json.dumps(loaded.get("contract") or {}, default=str))
+def _head(text: str) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(YAML(typ="safe").load(StringIO(text)) or {}, default=str))
     return plain
 
 
@@ -133,8 +137,9 @@ def _fold(stage: Stage, sentence: str) -> list[Output]:
     outputs = fold(stage.staged, received)
     stage.told.append(received.event)
     for output in outputs:
-        if isinstance(output, InvoiceLine) and output.milestone_id:
-            stage.gross[output.milestone_id] = stage.gross.get(output.milestone_id, 0) + output.gross_minor
+        if isinstance(output, InvoiceLine) and output.gross_minor:
+            name = _named(output.milestone_id or output.description, output.occurrence_id)
+            stage.gross[name] = stage.gross.get(name, 0) + output.gross_minor
     return outputs
 
 
@@ -171,7 +176,12 @@ _OPTIONS = (
     "submission",
     "hash",
     "certifies",
-    "occurrence",
+    "attributes",
+    "confirmation",
+    "sequence",
+    "for",
+    "until",
+    "amount",
 )
 
 
@@ -193,9 +203,24 @@ def _evidence(options: dict[str, str]) -> tuple[Evidence, ...]:
     return tuple(Evidence(n, "application/pdf", 1, (c or "a") * 64, f"s3://evidence/{n}") for n, _, c in named)
 
 
+def _split(name: str) -> dict[str, str | None]:
+    milestone, _, occurrence = name.partition("#")
+    return {"milestone_id": milestone, "occurrence_id": occurrence or None}
+
+
+def _named(milestone: str, occurrence: str | None) -> str:
+    return f"{milestone}#{occurrence}" if occurrence else milestone
+
+
 def _opened(stage: Stage, common: dict[str, Any], at: int, found: dict[str, Any], options: dict[str, str]) -> Event:
     terms = contract_of(stage.contract)
     return EngagementEvent(**common, change="OPENED", occurred_at=at, contract=json.dumps(stage.contract), terms=terms)
+
+
+def _amended(stage: Stage, common: dict[str, Any], at: int, found: dict[str, Any], options: dict[str, str]) -> Event:
+    document = {**stage.contract, "version": int(found["version"]), **stage.amendments[found["version"]]}
+    terms = contract_of(document)
+    return EngagementEvent(**common, change="AMENDED", occurred_at=at, contract=json.dumps(document), terms=terms)
 
 
 def _change(stage: Stage, common: dict[str, Any], at: int, found: dict[str, Any], options: dict[str, str]) -> Event:
@@ -206,13 +231,13 @@ def _change(stage: Stage, common: dict[str, Any], at: int, found: dict[str, Any]
 def _report(stage: Stage, common: dict[str, Any], at: int, found: dict[str, Any], options: dict[str, str]) -> Event:
     return MilestoneEvent(
         **common,
-        milestone_id=found["milestone"],
+        **_split(found["milestone"]),
         kind=found["kind"].upper(),
         occurred_at=at,
         completion=found["completion"] or "100",
         reported_by=options.get("by"),
-        occurrence_id=options.get("occurrence"),
         evidence=_evidence(options),
+        attributes=dict(pair.split("=") for pair in options.get("attributes", "").split(",") if pair),
     )
 
 
@@ -220,7 +245,7 @@ def _decision(stage: Stage, common: dict[str, Any], at: int, found: dict[str, An
     verbs = {"signs": "APPROVED", "rejects": "REJECTED", "withdraws": "WITHDRAWN"}
     return ApprovalDecision(
         **common,
-        milestone_id=found["milestone"],
+        **_split(found["milestone"]),
         role=found["role"],
         approver=found["person"],
         decision=verbs[found["verb"]],
@@ -249,18 +274,56 @@ def _kpi(stage: Stage, common: dict[str, Any], at: int, found: dict[str, Any], o
 
 def _usage(stage: Stage, common: dict[str, Any], at: int, found: dict[str, Any], options: dict[str, str]) -> Event:
     return UsageEvent(
-        **common, usage_id=found["usage"], meter=found["meter"], started_at=at, quantity=found["quantity"]
+        **common,
+        usage_id=found["usage"],
+        meter=found["meter"],
+        started_at=at,
+        quantity=found.get("quantity"),
+        ended_at=instant(options["until"], stage.contract["timezone"]) if "until" in options else None,
+        revision=int(options.get("revision", "1")),
+        milestone_id=options.get("for"),
+    )
+
+
+def _filing(stage: Stage, common: dict[str, Any], at: int, found: dict[str, Any], options: dict[str, str]) -> Event:
+    return RegulatorDecision(
+        **common,
+        filing_id=found["filing"],
+        regulator=found["regulator"],
+        decision=found["decision"].upper(),
+        decided_at=at,
+        confirmation_id=options.get("confirmation"),
+        sequence=int(options["sequence"]) if "sequence" in options else None,
+        milestone_id=options.get("for"),
+    )
+
+
+def _dispute(stage: Stage, common: dict[str, Any], at: int, found: dict[str, Any], options: dict[str, str]) -> Event:
+    """The line is named by occurrence, effect and revision: `M1/fee/1`, or by its id."""
+    name, effect, revision = [*found["line"].split("/"), "", ""][:3]
+    place = Place(*name.partition("#")[::2]) if "#" in name else Place(name)
+    return DisputeEvent(
+        **common,
+        dispute_id=found["dispute"],
+        line_id=place.identify("line", "eng", effect, int(revision)) if effect else found["line"],
+        kind=found["kind"].upper(),
+        occurred_at=at,
+        amount_minor=int(options["amount"]) if "amount" in options else None,
     )
 
 
 _Build = Callable[[Stage, dict[str, Any], int, dict[str, Any], dict[str, str]], Event]
 _GRAMMAR: tuple[tuple[str, _Build], ...] = (
     (r"opened", _opened),
+    (r"amended (?P<version>\d+)", _amended),
     (r"(?P<change>signed off|terminated|suspended|resumed)", _change),
     (r"(?P<milestone>\S+) (?P<kind>reported|corrected|withdrawn)(?: (?:to )?(?P<completion>\S+))?", _report),
     (r"(?P<person>\S+) (?P<verb>signs|rejects|withdraws) (?P<milestone>\S+) as (?P<role>\S+)", _decision),
     (r"kpi (?P<kpi>\S+) is (?P<value>\S+)", _kpi),
     (r"used (?P<quantity>\S+) of (?P<meter>\S+) in (?P<usage>\S+)", _usage),
+    (r"worked as (?P<meter>\S+) in (?P<usage>\S+)", _usage),
+    (r"(?P<regulator>\S+) (?P<decision>received|validated|accepted|rejected|revoked) (?P<filing>\S+)", _filing),
+    (r"dispute (?P<dispute>\S+) of (?P<line>\S+) (?P<kind>opened|upheld|dismissed|withdrawn)", _dispute),
 )
 
 
@@ -269,7 +332,8 @@ def _sentences(output: Output, exponent: int) -> list[str]:
         return format_minor(minor, exponent)
 
     if isinstance(output, InvoiceLine):
-        subject = f"{output.milestone_id} to {output.completion} %" if output.milestone_id else output.description
+        name = _named(output.milestone_id or "", output.occurrence_id)
+        subject = f"{name} to {output.completion} %" if output.milestone_id else output.description
         amounts = (
             f"gross {money(output.gross_minor)} retained {money(output.retained_minor)} "
             f"payable {money(output.payable_minor)}"
@@ -279,11 +343,13 @@ def _sentences(output: Output, exponent: int) -> list[str]:
         named = f", names {len(output.releases)}" if output.kind == "RELEASED" else ""
         return [f"{output.kind.lower()} {money(output.amount_minor)}, balance {money(output.balance_minor)}{named}"]
     if isinstance(output, ApprovalRequest):
-        return [f"{output.kind.lower()} {output.role} for {output.milestone_id} submission {output.submission}"]
+        name = _named(output.milestone_id, output.occurrence_id)
+        return [f"{output.kind.lower()} {output.role} for {name} submission {output.submission}"]
     if isinstance(output, MilestoneStatus):
         missing = "; ".join(f"{m.detail}" for m in output.missing)
         parked = f"; parked {', '.join(output.parked)}" if output.parked else ""
-        return [f"{output.milestone_id} {output.state}{': ' + missing if missing else ''}{parked}"]
+        name = _named(output.milestone_id, output.occurrence_id)
+        return [f"{name} {output.state}{': ' + missing if missing else ''}{parked}"]
     if isinstance(output, DeadLetter):
         return [f"dead letter {output.reason}: {output.message}"]
     if isinstance(output, AuditEntry) and output.what in ("REFUSED", "WAITING", "PARKED", "FLAGGED"):

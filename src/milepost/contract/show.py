@@ -16,6 +16,7 @@ from milepost.core.contract import (
     KpiGate,
     Milestone,
     MilestoneGate,
+    PercentOfValue,
     Person,
     Retention,
 )
@@ -113,7 +114,9 @@ def _milestones(contract: Contract) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for milestone in contract.milestones:
         fee = milestone.fee
-        shown = _money(contract, fee.amount_minor) if isinstance(fee, Fixed) else f"{fee.percent} % of the value"
+        shown = _money(contract, fee.amount_minor) if isinstance(fee, Fixed) else ""
+        if isinstance(fee, PercentOfValue):
+            shown = f"{fee.percent} % of the value"
         tiers = "any completion" if milestone.partial_any else " ".join(f"{tier} %" for tier in milestone.tiers)
         rows.append((milestone.id, milestone.name, shown, tiers, milestone.approval or "nobody", _notes(milestone)))
     return rows
@@ -152,6 +155,8 @@ def _gate(gate: Gate) -> str:
             return f"{name} accepted" if share == "100" else f"{name} accepted to {share} %"
         case KpiGate():
             return _kpi(gate)
+        case _:
+            raise NotImplementedError(type(gate).__name__)
 
 
 def _kpi(gate: KpiGate) -> str:

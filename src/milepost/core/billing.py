@@ -1,12 +1,13 @@
 """Entitled less billed to date: the difference becomes a line, and what it withholds a retention event (rules 4, 5)."""
 
-from milepost.core import ids, money
+from milepost.core import money
 from milepost.core.calendar import instant_text, local_date
 from milepost.core.contract import DateGate, KpiGate, Milestone
 from milepost.core.engagement import Engagement
 from milepost.core.entitlement import Assessment, percent_text
 from milepost.core.events import Evidence
-from milepost.core.facts import Hold, KpiValue, Occurrence, occurrence_key
+from milepost.core.facts import Hold, KpiValue, Occurrence, Place, occurrence_key
+from milepost.core.gates import leaves
 from milepost.core.outputs import InvoiceLine, RetentionEvent
 from milepost.core.rules import retention
 from milepost.core.rules.spans import holds
@@ -14,20 +15,20 @@ from milepost.core.rules.spans import holds
 __all__ = ["bill", "entitled", "raise_retention"]
 
 
-def entitled(engagement: Engagement, milestone: str, found: Assessment) -> int:
-    """The gross that the accepted percentage is worth, in minor units."""
-    return money.percentage_of(engagement.agreed.fees[milestone], found.level, engagement.agreed.rounding)
+def entitled(engagement: Engagement, place: Place, found: Assessment) -> int:
+    """The gross that what is accepted is worth, in minor units."""
+    return money.percentage_of(engagement.agreed.fees[place.milestone], found.level, engagement.agreed.rounding)
 
 
-def bill(engagement: Engagement, milestone: str, part: Occurrence, found: Assessment) -> bool:
+def bill(engagement: Engagement, place: Place, part: Occurrence, found: Assessment) -> bool:
     """Raise the line that brings the occurrence from billed to entitled; False if there is no difference."""
     completion = percent_text(found.level)
-    gross = entitled(engagement, milestone, found) - part.billed_minor
+    gross = entitled(engagement, place, found) - part.billed_minor
     if gross == 0:
         part.billed_completion = completion
         return False
     terms, account = engagement.agreed, engagement.account
-    definition = terms.milestones[milestone]
+    definition = terms.milestones[place.milestone]
     grown = found.level > money.percent(part.billed_completion)
     corrected = bool(found.accepted) and found.governing is None
     # a credit that a correction brought is dated like it; one that a late fact brought, like the fact
@@ -36,7 +37,7 @@ def bill(engagement: Engagement, milestone: str, part: Occurrence, found: Assess
     retained = retention.change(account, terms, account.subject_minor + subject) if subject else 0
     kind = ("MILESTONE" if grown else "ADJUSTMENT") if gross > 0 else ("ADJUSTMENT" if found.level else "REVERSAL")
     part.lines += 1
-    line = _line(engagement, definition, part, found, kind, gross, retained, at)
+    line = _line(engagement, place, part, found, kind, gross, retained, at)
     if gross > 0:
         part.charge_revision = part.lines
     part.billed_minor += gross
@@ -50,7 +51,7 @@ def bill(engagement: Engagement, milestone: str, part: Occurrence, found: Assess
     engagement.outputs.append(line)
     engagement.audit("LINE", kind, line.line_id)
     if retained:
-        _withhold(engagement, milestone, part, line, retained)
+        _withhold(engagement, place, part, line, retained)
     return True
 
 
@@ -68,7 +69,7 @@ def _subject(engagement: Engagement, definition: Milestone, part: Occurrence, gr
 
 def _line(
     engagement: Engagement,
-    definition: Milestone,
+    place: Place,
     part: Occurrence,
     found: Assessment,
     kind: str,
@@ -76,13 +77,13 @@ def _line(
     retained: int,
     at: int,
 ) -> InvoiceLine:
-    contract = engagement.agreed.contract
+    contract, definition = engagement.agreed.contract, engagement.agreed.milestones[place.milestone]
     measured = _measured(engagement, definition, at) if gross > 0 else []
     attributes = {**contract.metadata, **definition.metadata}
     if measured:
         value = measured[0][1]
         attributes.update(kpi_id=measured[0][0], kpi_value=value.value, kpi_revision=str(value.revision))
-    caused_by, evidence = _proof(engagement, definition, part, found, measured, gross)
+    caused_by, evidence = _proof(engagement, place, part, found, measured, gross)
     day = local_date(at, contract.timezone)
     since = day
     if gross > 0 and found.governing is not None:
@@ -90,9 +91,9 @@ def _line(
         since = min(day, local_date(report.at if report else found.governing.opened_at, contract.timezone))
     corrects = None
     if gross < 0 and part.charge_revision:
-        corrects = ids.identify("line", engagement.name, definition.id, "", "fee", part.charge_revision)
+        corrects = place.identify("line", engagement.name, "fee", part.charge_revision)
     return InvoiceLine(
-        line_id=ids.identify("line", engagement.name, definition.id, "", "fee", part.lines),
+        line_id=place.identify("line", engagement.name, "fee", part.lines),
         engagement_id=engagement.name,
         contract_version=contract.version,
         customer_id=contract.customer_id,
@@ -100,7 +101,7 @@ def _line(
         purchase_order=contract.purchase_order,
         buyer_reference=contract.buyer_reference,
         milestone_id=definition.id,
-        occurrence_id=None,
+        occurrence_id=place.occurrence,
         kind=kind,
         revision=part.lines,
         completion=percent_text(found.level),
@@ -139,7 +140,7 @@ def _description(definition: Milestone, part: Occurrence, found: Assessment, kin
 def _measured(engagement: Engagement, definition: Milestone, at: int) -> list[tuple[str, KpiValue]]:
     """The values that the milestone's KPI gates saw at the instant."""
     found: list[tuple[str, KpiValue]] = []
-    for gate in definition.requires + definition.depends_on:
+    for gate in leaves(definition.requires + definition.depends_on):
         if not isinstance(gate, KpiGate):
             continue
         value = next((value for since, value in reversed(engagement.forces(gate)) if since <= at), None)
@@ -150,7 +151,7 @@ def _measured(engagement: Engagement, definition: Milestone, at: int) -> list[tu
 
 def _proof(
     engagement: Engagement,
-    definition: Milestone,
+    place: Place,
     part: Occurrence,
     found: Assessment,
     measured: list[tuple[str, KpiValue]],
@@ -160,6 +161,7 @@ def _proof(
     governing = found.governing
     if gross < 0 or governing is None:
         return (engagement.cause,), engagement.evidence()
+    definition = engagement.agreed.milestones[place.milestone]
     causes = {value.cause for _, value in measured}
     evidence: dict[tuple[str, str], Evidence] = {}
     if governing.report is not None:
@@ -168,16 +170,16 @@ def _proof(
     for _, decision in governing.ballot.signatures.values():
         causes.add(decision.cause)
         evidence.update({(e.name, e.sha256): e for e in decision.evidence})
-    for gate in definition.requires + definition.depends_on:
-        if isinstance(gate, DateGate) and holds(engagement.gate_spans(gate), engagement.last_tick):
+    for gate in leaves(definition.requires + definition.depends_on):
+        if isinstance(gate, DateGate) and holds(engagement.gate_spans(gate, place), engagement.last_tick):
             causes.add(f"tick:{instant_text(part.dates[gate.on.isoformat()])}")
     return tuple(sorted(causes or {engagement.cause})), tuple(evidence.values())
 
 
-def _withhold(engagement: Engagement, milestone: str, part: Occurrence, line: InvoiceLine, retained: int) -> None:
+def _withhold(engagement: Engagement, place: Place, part: Occurrence, line: InvoiceLine, retained: int) -> None:
     account = engagement.account
-    identity = ids.identify("retention", engagement.name, milestone, "", "fee", part.lines)
-    occurrence = occurrence_key(engagement.name, milestone, None).decode()
+    identity = place.identify("retention", engagement.name, "fee", part.lines)
+    occurrence = occurrence_key(engagement.name, place).decode()
     if retained > 0:
         account.holds.append(Hold(identity, occurrence, retained))
     else:

@@ -1,6 +1,9 @@
 """One engagement while one event is folded: its parts, loaded as they are needed, and the outputs raised so far."""
 
-from milepost.core import ids, money
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+from milepost.core import gates, ids, money
 from milepost.core.calendar import END_OF_TIME, instant_text, start_of_day
 from milepost.core.contract import DateGate, Gate, KpiGate, MilestoneGate
 from milepost.core.entitlement import Assessment, assess
@@ -9,11 +12,13 @@ from milepost.core.facts import (
     Account,
     KpiFacts,
     Occurrence,
+    Place,
     account_key,
     clock_key,
     contract_key,
     kpi_key,
     occurrence_key,
+    occurrences_of,
 )
 from milepost.core.outputs import AuditEntry, Output
 from milepost.core.parts import Staged
@@ -54,7 +59,7 @@ class Engagement:
         self.outputs: list[Output] = []
         self.account = staged.load(account_key(name), Account) or Account()
         self.terms: Terms | None = None
-        self._occurrences: dict[str, Occurrence] = {}
+        self._occurrences: dict[Place, Occurrence] = {}
         self._forces: dict[KpiGate, list[kpis.InForce]] = {}
         self.load_terms()
 
@@ -82,17 +87,33 @@ class Engagement:
         tick = self.staged.load(clock_key(), int)
         return -END_OF_TIME if tick is None else tick
 
-    def occurrence(self, milestone: str, occurrence: str | None = None) -> Occurrence:
+    def occurrence(self, place: Place) -> Occurrence:
         """The part of an occurrence; a new one until it is saved."""
-        part = self._occurrences.get(milestone)
+        part = self._occurrences.get(place)
         if part is None:
-            key = occurrence_key(self.name, milestone, occurrence)
-            part = self._occurrences[milestone] = self.staged.load(key, Occurrence) or Occurrence()
+            key = occurrence_key(self.name, place)
+            part = self._occurrences[place] = self.staged.load(key, Occurrence) or Occurrence()
         return part
 
-    def save_occurrence(self, milestone: str, part: Occurrence, occurrence: str | None = None) -> None:
+    def save_occurrence(self, place: Place, part: Occurrence) -> None:
         """Write the part with this batch."""
-        self.staged.save(occurrence_key(self.name, milestone, occurrence), part)
+        self.staged.save(occurrence_key(self.name, place), part)
+
+    def places(self, milestone: str) -> list[Place]:
+        """Every occurrence of the milestone that something is known of; the one of a milestone that does not repeat.
+
+        It costs what there is: for what concerns the engagement as a whole only.
+        """
+        if self.agreed.milestones[milestone].repeats == "none":
+            return [Place(milestone)]
+        keys = self.staged.keys(*occurrences_of(self.name, milestone))
+        return [Place(milestone, unquote(key.decode().rpartition("/")[2])) for key in keys]
+
+    def dependants(self, place: Place) -> Iterator[Place]:
+        """The occurrences with a dependency on this one: the same of a milestone that repeats, or all there are."""
+        repeats = self.agreed.milestones[place.milestone].repeats != "none"
+        for name in self.agreed.dependants.get(place.milestone, ()):
+            yield from (Place(name, place.occurrence),) if repeats else self.places(name)
 
     def kpi(self, kpi: str) -> KpiFacts:
         """The values of a KPI; none until one is saved."""
@@ -114,7 +135,7 @@ class Engagement:
             self._forces[gate] = found
         return found
 
-    def gate_spans(self, gate: Gate) -> tuple[Span, ...]:
+    def gate_spans(self, gate: Gate, place: Place) -> tuple[Span, ...]:
         """When a gate holds; gates that look at the occurrence's own reports hold always here."""
         if isinstance(gate, KpiGate):
             return kpis.spans(gate, self.forces(gate))
@@ -122,28 +143,31 @@ class Engagement:
             since = start_of_day(gate.on, self.agreed.zone)
             return ((since, END_OF_TIME),) if since <= min(self.last_tick, self.until) else spans.NEVER
         if isinstance(gate, MilestoneGate):
-            return _accepted_spans(gate, self.occurrence(gate.milestone).accepted)
+            return _accepted_spans(gate, self.occurrence(self.needed(gate, place)).accepted)
         return spans.ALWAYS
 
-    def assess(self, milestone: str) -> Assessment:
-        """What follows from the facts of the milestone's occurrence."""
+    def needed(self, gate: MilestoneGate, place: Place) -> Place:
+        """The occurrence that a dependency looks at: the same one, or the only one."""
+        repeats = self.agreed.milestones[gate.milestone].repeats != "none"
+        return Place(gate.milestone, place.occurrence if repeats else None)
+
+    def assess(self, place: Place) -> Assessment:
+        """What follows from the facts of the occurrence."""
         terms = self.agreed
-        part, definition = self.occurrence(milestone), terms.milestones[milestone]
-        requires: tuple[Span, ...] = spans.ALWAYS
-        for gate in definition.requires:
-            requires = spans.both(requires, self.gate_spans(gate))
-        depends: tuple[Span, ...] = spans.ALWAYS
-        for gate in definition.depends_on:
-            depends = spans.both(depends, self.gate_spans(gate))
+        part, definition = self.occurrence(place), terms.milestones[place.milestone]
+
+        def spans_of(gate: Gate) -> tuple[Span, ...]:
+            return self.gate_spans(gate, place)
+
         # nothing is claimed before the contract takes effect, not even where no gate names a time
-        requires = spans.both(requires, ((terms.starts_at, END_OF_TIME),))
+        in_effect = gates.During(((terms.starts_at, END_OF_TIME),))
         return assess(
             definition,
-            terms.policies[milestone],
-            None,
+            terms.policies[place.milestone],
+            place.occurrence,
             terms.holds_role,
-            requires,
-            depends,
+            gates.Every((in_effect, gates.resolve(definition.requires, spans_of))),
+            gates.resolve(definition.depends_on, spans_of),
             part.reports,
             part.decisions,
             self.until,

@@ -15,10 +15,10 @@ from itertools import groupby
 from milepost.core import ids, money
 from milepost.core.contract import Completed, EvidenceGate, Milestone, Policy
 from milepost.core.facts import Decision, Report
+from milepost.core.gates import Condition, leaves, starts, true_at
 from milepost.core.rules.approvals import COUNTED, NOT_OPEN, Ballot
-from milepost.core.rules.spans import Span, holds
 
-__all__ = ["STALE_SUBMISSION", "WAITING", "Assessment", "Submission", "assess", "carries", "reached"]
+__all__ = ["STALE_SUBMISSION", "WAITING", "Assessment", "Submission", "assess", "reached"]
 
 STALE_SUBMISSION = "STALE_SUBMISSION"
 WAITING = "WAITING"  # a signature that overtook the trigger
@@ -92,11 +92,6 @@ def reached(milestone: Milestone, completion: Decimal) -> Decimal:
     return max((tier for tier in map(money.percent, milestone.tiers) if tier <= completion), default=_NOTHING)
 
 
-def carries(report: Report | None, gate: EvidenceGate) -> bool:
-    """Whether the report has evidence of each name."""
-    return report is not None and {e.name for e in report.evidence}.issuperset(gate.names)
-
-
 def content_hash(milestone: Milestone, occurrence: str | None, level: Decimal, report: Report | None) -> str:
     """What a signature is for, hashed (events.md, "submission_hash")."""
     return ids.digest(
@@ -126,8 +121,8 @@ class _Walk:
         policy: Policy,
         occurrence: str | None,
         holds_role: Callable[[str, str, int], bool],
-        requires: Sequence[Span],
-        depends: Sequence[Span],
+        requires: Condition,
+        depends: Condition,
     ) -> None:
         self.milestone = milestone
         self.policy = policy
@@ -135,9 +130,9 @@ class _Walk:
         self.holds_role = holds_role
         self.requires = requires
         self.depends = depends
-        self.reported = any(isinstance(gate, Completed) for gate in milestone.requires)
-        self.evidence = [gate for gate in milestone.requires if isinstance(gate, EvidenceGate)]
-        self.driven = self.reported or bool(self.evidence)  # by reports
+        own = [gate for gate in leaves(milestone.requires) if isinstance(gate, Completed | EvidenceGate)]
+        self.reported = any(isinstance(gate, Completed) for gate in own)
+        self.driven = bool(own)  # by reports
         self.report: Report | None = None
         self.early: list[tuple[int, Decision]] = []
         self.below = False  # a report below the next tier came before the first submission
@@ -145,9 +140,7 @@ class _Walk:
 
     def required(self, level: Decimal, at: int) -> bool:
         """Whether all of `requires` holds at the instant for a claim of `level` percent."""
-        if self.reported and (self.report is None or money.percent(self.report.completion) < level):
-            return False
-        return all(carries(self.report, gate) for gate in self.evidence) and holds(self.requires, at)
+        return true_at(self.requires, at, self.report, level)
 
     def claimed(self) -> Decimal:
         """What the report in force reaches; a milestone that asks for no completion is claimed whole."""
@@ -261,7 +254,7 @@ class _Walk:
             if (
                 submission.alive
                 and submission.ballot.complete
-                and holds(self.depends, at)
+                and true_at(self.depends, at, self.report, submission.level)
                 and self.required(submission.level, at)
             ):
                 submission.accepted_at = at
@@ -276,16 +269,16 @@ def assess(
     policy: Policy,
     occurrence: str | None,
     holds_role: Callable[[str, str, int], bool],
-    requires: Sequence[Span],
-    depends: Sequence[Span],
+    requires: Condition,
+    depends: Condition,
     reports: Sequence[Report],
     decisions: Sequence[Decision],
     until: int,
 ) -> Assessment:
     """Walk over the facts of an occurrence up to the instant `until`, included.
 
-    `requires` and `depends` are the spans in which the gates hold that do not look at the occurrence's own reports;
-    `reports` are in the order in which they took effect, `decisions` in the order of arrival.
+    `requires` and `depends` are the gates, resolved; `reports` are in the order in which they took
+    effect, `decisions` in the order of arrival.
     """
     walk = _Walk(milestone, policy, occurrence, holds_role, requires, depends)
     dated: dict[int, tuple[list[Report], list[tuple[int, Decision]]]] = {}
@@ -293,8 +286,8 @@ def assess(
         dated.setdefault(report.at, ([], []))[0].append(report)
     for place, decision in enumerate(decisions):
         dated.setdefault(decision.at, ([], []))[1].append((place, decision))
-    closings = {since for since, _ in requires}
-    for since in closings.union(since for since, _ in depends):
+    closings = set(starts(requires))
+    for since in closings.union(starts(depends)):
         dated.setdefault(since, ([], []))
     for at in sorted(dated):
         if at > until:

@@ -5,11 +5,13 @@ lived. Parts are compact arrays; a new field goes to the end and has a default, 
 """
 
 from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import unquote
 
 import msgspec
 
 from milepost.core.events import Event, Evidence, Period
-from milepost.core.ids import GENESIS, escape
+from milepost.core.ids import GENESIS, escape, identify
 
 __all__ = [
     "Account",
@@ -20,17 +22,31 @@ __all__ = [
     "Occurrence",
     "ParkedEvent",
     "Parking",
+    "Place",
     "Report",
     "Waiting",
     "account_key",
     "clock_key",
     "contract_key",
     "due_key",
+    "due_place",
     "kpi_key",
     "occurrence_key",
+    "occurrences_of",
     "parked_key",
     "parking_key",
 ]
+
+
+class Place(NamedTuple):
+    """A milestone's occurrence: what is assessed, billed and reported on by itself; None where it does not repeat."""
+
+    milestone: str
+    occurrence: str | None = None
+
+    def identify(self, what: str, engagement: str, effect: str, revision: int) -> str:
+        """The id of a line, retention event or request of this occurrence (`ids.identify`)."""
+        return identify(what, engagement, self.milestone, self.occurrence or "", effect, revision)
 
 
 class Report(msgspec.Struct, frozen=True, array_like=True):
@@ -173,9 +189,15 @@ def kpi_key(engagement: str, kpi: str) -> bytes:
 
 
 @lru_cache(maxsize=1 << 16)
-def occurrence_key(engagement: str, milestone: str, occurrence: str | None) -> bytes:
+def occurrence_key(engagement: str, place: Place) -> bytes:
     """Where an occurrence of a milestone is; a milestone that does not repeat has the empty one."""
-    return f"{engagement}/milestone/{escape(milestone)}/{escape(occurrence or '')}".encode()
+    return f"{engagement}/milestone/{escape(place.milestone)}/{escape(place.occurrence or '')}".encode()
+
+
+def occurrences_of(engagement: str, milestone: str) -> tuple[bytes, bytes]:
+    """The range of keys (start, stop) in which the occurrences of a milestone are."""
+    start = f"{engagement}/milestone/{escape(milestone)}/"
+    return start.encode(), start[:-1].encode() + b"0"  # "0" comes after "/"
 
 
 def parking_key(engagement: str) -> bytes:
@@ -188,9 +210,16 @@ def parked_key(engagement: str, place: int) -> bytes:
     return f"{engagement}/parked/{place}".encode()
 
 
-def due_key(instant: int, engagement: str, milestone: str) -> bytes:
+def due_key(instant: int, engagement: str, place: Place) -> bytes:
     """An entry of the partition's index of what is due, ordered by time: a tick costs only what is due."""
-    return f"@due/{max(instant, 0):020d}/{engagement}/{escape(milestone)}".encode()
+    parts = (engagement, escape(place.milestone), escape(place.occurrence or ""))
+    return f"@due/{max(instant, 0):020d}/{'/'.join(parts)}".encode()
+
+
+def due_place(key: bytes) -> tuple[str, Place]:
+    """The engagement and the occurrence that a key of the index names."""
+    _, _, engagement, milestone, occurrence = key.decode().split("/")
+    return engagement, Place(unquote(milestone), unquote(occurrence) or None)
 
 
 def clock_key() -> bytes:

@@ -8,8 +8,7 @@ chance, and gives the same outputs for the same events in the same order, wherev
 - conservation of money after every event (rule 6).
 """
 
-from heapq import heappop, heappush
-from urllib.parse import unquote
+from heapq import heapify, heappop, heappush
 
 from msgspec.structs import replace
 
@@ -20,8 +19,9 @@ from milepost.core.contract import DateGate
 from milepost.core.engagement import Engagement
 from milepost.core.entitlement import STALE_SUBMISSION, WAITING, Assessment, percent_text
 from milepost.core.events import ApprovalDecision, ClockTick, EngagementEvent, MilestoneEvent, Received
-from milepost.core.facts import clock_key, contract_key, due_key
-from milepost.core.intake import APPLIED, DEAD, PARKED, REFUSED, Intake, take
+from milepost.core.facts import Place, clock_key, contract_key, due_key, due_place
+from milepost.core.gates import leaves
+from milepost.core.intake import APPLIED, DEAD, PARKED, REFUSED, Intake, everything, take
 from milepost.core.invariants import conserve
 from milepost.core.outputs import DeadLetter, Output
 from milepost.core.parking import park, parked_names, retry
@@ -58,7 +58,7 @@ def fold(staged: Staged, received: Received) -> list[Output]:
             and engagement.terms
             and event.milestone_id in engagement.terms.milestones
         ):
-            _restate(engagement, event.milestone_id)
+            _restate(engagement, Place(event.milestone_id, event.occurrence_id))
         return outputs
     if intake.what == DEAD:
         return [DeadLetter(reason=intake.reason or "", message=intake.message)]
@@ -90,8 +90,8 @@ def _open(engagement: Engagement) -> Intake:
     engagement.load_terms()
     for instant, milestone in engagement.agreed.due:
         if instant > engagement.last_tick:
-            engagement.staged.save(due_key(instant, engagement.name, milestone), b"")
-    return Intake(APPLIED, concerned=tuple(engagement.agreed.ordered))
+            engagement.staged.save(due_key(instant, engagement.name, Place(milestone)), b"")
+    return Intake(APPLIED, concerned=everything(engagement))
 
 
 def _tick(staged: Staged, received: Received) -> list[Output]:
@@ -101,15 +101,15 @@ def _tick(staged: Staged, received: Received) -> list[Output]:
     if last is not None and at <= last:
         return []
     staged.save(clock_key(), at)
-    due: dict[str, list[str]] = {}
-    for key in staged.keys(b"@due/", due_key(min(at, END_OF_TIME) + 1, "", "").rstrip(b"/")):
-        _, _, name, milestone = key.decode().split("/")
-        due.setdefault(name, []).append(unquote(milestone))
+    due: dict[str, list[Place]] = {}
+    for key in staged.keys(b"@due/", due_key(min(at, END_OF_TIME) + 1, "", Place("")).rstrip(b"/")):
+        name, place = due_place(key)
+        due.setdefault(name, []).append(place)
         staged.delete(key)
     outputs: list[Output] = []
-    for name, milestones in due.items():
+    for name, places in due.items():
         engagement = Engagement(staged, name, received)
-        _settle(engagement, Intake(APPLIED, concerned=tuple(dict.fromkeys(milestones))))
+        _settle(engagement, Intake(APPLIED, concerned=tuple(dict.fromkeys(places))))
         outputs.extend(engagement.outputs)
     return outputs
 
@@ -119,74 +119,78 @@ def _settle(engagement: Engagement, intake: Intake) -> None:
     found = _assess(engagement, intake.concerned)
     settlement.date_signoff(engagement)
     _record(engagement, intake, found)
-    for milestone, assessment in found.items():
-        part = engagement.occurrence(milestone)
-        requests.request(engagement, milestone, part, assessment)
+    for place, assessment in found.items():
+        part = engagement.occurrence(place)
+        requests.request(engagement, place, part, assessment)
         if not engagement.account.suspended:
-            billing.bill(engagement, milestone, part, assessment)
-        statuses.flag(engagement, milestone, part, assessment)
-        statuses.state(engagement, milestone, part, assessment, parked_names(engagement, milestone))
-        engagement.save_occurrence(milestone, part)
+            billing.bill(engagement, place, part, assessment)
+        statuses.flag(engagement, place, part, assessment)
+        statuses.state(engagement, place, part, assessment, parked_names(engagement, place.milestone))
+        engagement.save_occurrence(place, part)
     settlement.release(engagement)
     statuses.signoff_status(engagement, parked_names(engagement, "@signoff"))
     conserve(engagement.name, engagement.account)
     engagement.save()
 
 
-def _restate(engagement: Engagement, milestone: str) -> None:
+def _restate(engagement: Engagement, place: Place) -> None:
     """Say what a milestone waits for after an event for it was parked."""
-    part = engagement.occurrence(milestone)
-    statuses.state(engagement, milestone, part, engagement.assess(milestone), parked_names(engagement, milestone))
-    engagement.save_occurrence(milestone, part)
+    part = engagement.occurrence(place)
+    statuses.state(engagement, place, part, engagement.assess(place), parked_names(engagement, place.milestone))
+    engagement.save_occurrence(place, part)
 
 
-def _assess(engagement: Engagement, concerned: tuple[str, ...]) -> dict[str, Assessment]:
-    """Assess the milestones and, where what is accepted changed, those that depend on them; dependencies first."""
-    terms = engagement.agreed
-    queue = [(terms.place[name], name) for name in concerned]
-    queue.sort()
-    found: dict[str, Assessment] = {}
+def _assess(engagement: Engagement, concerned: tuple[Place, ...]) -> dict[Place, Assessment]:
+    """Assess the occurrences and, where what is accepted changed, those that depend on them; dependencies first."""
+    queue = [_ranked(engagement, place) for place in concerned]
+    heapify(queue)
+    found: dict[Place, Assessment] = {}
     while queue:
-        _, name = heappop(queue)
-        if name in found:
+        *_, place = heappop(queue)
+        if place in found:
             continue
-        part = engagement.occurrence(name)
-        _note_dates(engagement, name)
-        assessment = found[name] = engagement.assess(name)
+        part = engagement.occurrence(place)
+        _note_dates(engagement, place)
+        assessment = found[place] = engagement.assess(place)
         accepted = [(at, percent_text(level)) for at, level in assessment.accepted]
         if accepted != part.accepted:
             part.accepted = accepted
-            engagement.save_occurrence(name, part)
-            for dependant in terms.dependants.get(name, ()):
-                heappush(queue, (terms.place[dependant], dependant))
+            engagement.save_occurrence(place, part)
+            for dependant in engagement.dependants(place):
+                heappush(queue, _ranked(engagement, dependant))
     return found
 
 
-def _note_dates(engagement: Engagement, milestone: str) -> None:
+def _ranked(engagement: Engagement, place: Place) -> tuple[int, str, Place]:
+    return engagement.agreed.place[place.milestone], place.occurrence or "", place
+
+
+def _note_dates(engagement: Engagement, place: Place) -> None:
     """Keep at which tick a date gate passed: the line names it."""
-    definition = engagement.agreed.milestones[milestone]
-    for gate in definition.requires + definition.depends_on:
+    definition = engagement.agreed.milestones[place.milestone]
+    for gate in leaves(definition.requires + definition.depends_on):
         if isinstance(gate, DateGate):
-            part = engagement.occurrence(milestone)
-            if gate.on.isoformat() not in part.dates and engagement.gate_spans(gate):
+            part = engagement.occurrence(place)
+            if gate.on.isoformat() not in part.dates and engagement.gate_spans(gate, place):
                 part.dates[gate.on.isoformat()] = engagement.last_tick
-                engagement.save_occurrence(milestone, part)
+                engagement.save_occurrence(place, part)
 
 
-def _record(engagement: Engagement, intake: Intake, found: dict[str, Assessment]) -> None:
+def _record(engagement: Engagement, intake: Intake, found: dict[Place, Assessment]) -> None:
     """One audit entry for what became of the event; ticks leave one only by what they raise."""
     event = engagement.received.event
     if isinstance(event, ClockTick):
         return
     what, reason = intake.what, intake.reason
+    place = intake.concerned[0] if intake.concerned else Place("")
     if isinstance(event, ApprovalDecision) and intake.decision is not None:
-        outcome = found[event.milestone_id].outcomes.get(intake.decision, WAITING)
+        outcome = found[place].outcomes.get(intake.decision, WAITING)
         if outcome in _REFUSALS:
             what, reason = REFUSED, outcome
         elif outcome == WAITING:
             what, reason = "WAITING", "SUBMISSION_WAITING"
     elif isinstance(event, MilestoneEvent) and what == APPLIED:
-        reason = _waits(engagement, event, found[event.milestone_id])
+        reason = _waits(engagement, event, place, found[place])
         what = "WAITING" if reason else APPLIED
     elif isinstance(event, EngagementEvent) and event.change == "SIGNED_OFF" and what == APPLIED:
         waits = engagement.account.signoff_at is None
@@ -194,12 +198,12 @@ def _record(engagement: Engagement, intake: Intake, found: dict[str, Assessment]
     engagement.audit(what, reason)
 
 
-def _waits(engagement: Engagement, event: MilestoneEvent, found: Assessment) -> str | None:
+def _waits(engagement: Engagement, event: MilestoneEvent, place: Place, found: Assessment) -> str | None:
     """Why a report claims nothing yet although it is in force, if the reason is the report's own."""
     if event.kind != "REPORTED":  # what corrects has its effect, whatever it leaves to be claimed
         return None
-    part = engagement.occurrence(event.milestone_id)
-    missing = statuses.outstanding(engagement, event.milestone_id, part, found)
+    part = engagement.occurrence(place)
+    missing = statuses.outstanding(engagement, place, part, found)
     gates = {entry.gate.partition(":")[0] for entry in missing}
     if "evidence" in gates:
         return "EVIDENCE_MISSING"

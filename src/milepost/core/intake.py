@@ -17,9 +17,9 @@ from milepost.core.events import (
     RegulatorDecision,
     UsageEvent,
 )
-from milepost.core.facts import Decision, KpiValue, Report, kpi_key
+from milepost.core.facts import Decision, KpiValue, Place, Report, kpi_key
 
-__all__ = ["APPLIED", "DEAD", "PARKED", "REFUSED", "WAITING", "Intake", "take"]
+__all__ = ["APPLIED", "DEAD", "PARKED", "REFUSED", "WAITING", "Intake", "everything", "take"]
 
 APPLIED, WAITING, REFUSED, PARKED, DEAD = "APPLIED", "WAITING", "REFUSED", "PARKED", "DEAD_LETTER"
 
@@ -32,7 +32,7 @@ class Intake(NamedTuple):
 
     what: str
     reason: str | None = None
-    concerned: tuple[str, ...] = ()
+    concerned: tuple[Place, ...] = ()
     message: str = ""
     decision: int | None = None  # the place of the decision that was added: the assessment says what it counts
 
@@ -60,6 +60,11 @@ def take(engagement: Engagement) -> Intake:
     return _fact(engagement, event)
 
 
+def everything(engagement: Engagement) -> tuple[Place, ...]:
+    """Every occurrence that there is, dependencies first: for what concerns the engagement as a whole."""
+    return tuple(place for milestone in engagement.agreed.ordered for place in engagement.places(milestone))
+
+
 def _fact(engagement: Engagement, event: Event) -> Intake:
     if isinstance(event, MilestoneEvent):
         return _report(engagement, event)
@@ -80,7 +85,7 @@ def _fact(engagement: Engagement, event: Event) -> Intake:
 
 
 def _lifecycle(engagement: Engagement, event: EngagementEvent) -> Intake:
-    account, everything = engagement.account, tuple(engagement.agreed.ordered)
+    account = engagement.account
     if event.change == "OPENED":
         same = event.terms is not None and event.terms == engagement.agreed.contract
         return _refused("DUPLICATE" if same else "ALREADY_OPEN")
@@ -99,7 +104,7 @@ def _lifecycle(engagement: Engagement, event: EngagementEvent) -> Intake:
         if account.terminated_at is not None:
             return _refused("DUPLICATE")
         account.terminated_at = event.occurred_at
-        return Intake(APPLIED, concerned=everything)
+        return Intake(APPLIED, concerned=everything(engagement))
     suspended = event.change == "SUSPENDED"
     last = account.suspension_changed_at
     if account.suspended == suspended or (suspended and event.occurred_at == last):
@@ -107,19 +112,17 @@ def _lifecycle(engagement: Engagement, event: EngagementEvent) -> Intake:
     if last is not None and event.occurred_at < last:
         return _refused("SUPERSEDED")  # an old one, sent again
     account.suspended, account.suspension_changed_at = suspended, event.occurred_at
-    return Intake(APPLIED, concerned=everything)
+    return Intake(APPLIED, concerned=everything(engagement))
 
 
 def _report(engagement: Engagement, event: MilestoneEvent) -> Intake:
-    milestone = event.milestone_id
-    if milestone not in engagement.agreed.milestones:
+    if event.milestone_id not in engagement.agreed.milestones:
         return _parked("UNKNOWN_MILESTONE")
-    if event.occurrence_id is not None:
-        message = (
-            f"occurrence_id: {event.occurrence_id!r} found, but milestone {milestone!r} does not repeat; leave it out"
-        )
-        return Intake(DEAD, "INVALID_VALUE", message=message)
-    part = engagement.occurrence(milestone)
+    wrong = _occurrence(engagement, event)
+    if wrong is not None:
+        return wrong
+    place = Place(event.milestone_id, event.occurrence_id)
+    part = engagement.occurrence(place)
     withdrawn = event.kind == "WITHDRAWN"
     report = Report(
         at=event.occurred_at,
@@ -138,11 +141,23 @@ def _report(engagement: Engagement, event: MilestoneEvent) -> Intake:
             return _refused("SUPERSEDED")
         if event.kind == "REPORTED" and money.percent(report.completion) < money.percent(last.completion):
             part.lower.append(report)
-            engagement.save_occurrence(milestone, part)
+            engagement.save_occurrence(place, part)
             return _refused("LOWER_COMPLETION")
     part.reports.append(report)
-    engagement.save_occurrence(milestone, part)
-    return Intake(APPLIED, concerned=(milestone,))
+    engagement.save_occurrence(place, part)
+    return Intake(APPLIED, concerned=(place,))
+
+
+def _occurrence(engagement: Engagement, event: MilestoneEvent | ApprovalDecision) -> Intake | None:
+    """What is wrong with the occurrence that an event names, or does not name."""
+    repeats, milestone = engagement.agreed.milestones[event.milestone_id].repeats, event.milestone_id
+    if (repeats == "none") == (event.occurrence_id is None):
+        return None
+    if event.occurrence_id is None:
+        message = f"occurrence_id: null found, but milestone {milestone!r} repeats ({repeats}); name the occurrence"
+        return Intake(DEAD, "OCCURRENCE_MISSING", message=message)
+    message = f"occurrence_id: {event.occurrence_id!r} found, but milestone {milestone!r} does not repeat; leave it out"
+    return Intake(DEAD, "INVALID_VALUE", message=message)
 
 
 def _says_the_same(report: Report, known: Report) -> bool:
@@ -156,7 +171,9 @@ def _says_the_same(report: Report, known: Report) -> bool:
 
 
 def _measurement(engagement: Engagement, event: KpiEvent) -> Intake:
-    concerned = tuple(engagement.agreed.measured.get(event.kpi_id, ()))
+    concerned = tuple(
+        place for name in engagement.agreed.measured.get(event.kpi_id, ()) for place in engagement.places(name)
+    )
     facts = engagement.kpi(event.kpi_id)
     value = KpiValue(
         at=event.observed_at,
@@ -198,16 +215,15 @@ def _decision(engagement: Engagement, event: ApprovalDecision) -> Intake:
         return _refused("NOT_OPEN")
     if milestone not in terms.milestones:
         return _parked("UNKNOWN_MILESTONE")
-    if event.occurrence_id is not None:
-        message = (
-            f"occurrence_id: {event.occurrence_id!r} found, but milestone {milestone!r} does not repeat; leave it out"
-        )
-        return Intake(DEAD, "INVALID_VALUE", message=message)
+    wrong = _occurrence(engagement, event)
+    if wrong is not None:
+        return wrong
     if all(step.role != event.role for step in terms.policies[milestone].steps):
         return _refused("NOT_OPEN")
     if not terms.holds_role(event.approver, event.role, event.decided_at):
         return _parked("NOT_IN_ROLE")
-    part = engagement.occurrence(milestone)
+    place = Place(milestone, event.occurrence_id)
+    part = engagement.occurrence(place)
     decision = Decision(
         at=event.decided_at,
         role=event.role,
@@ -222,8 +238,8 @@ def _decision(engagement: Engagement, event: ApprovalDecision) -> Intake:
     if any(_decides_the_same(decision, known) for known in part.decisions if known.at == decision.at):
         return _refused("DUPLICATE")
     part.decisions.append(decision)
-    engagement.save_occurrence(milestone, part)
-    return Intake(APPLIED, concerned=(milestone,), decision=len(part.decisions) - 1)
+    engagement.save_occurrence(place, part)
+    return Intake(APPLIED, concerned=(place,), decision=len(part.decisions) - 1)
 
 
 def _decides_the_same(decision: Decision, known: Decision) -> bool:

@@ -1,16 +1,16 @@
 """What signers are asked, and how it ended: each change of a step of a submission, said once."""
 
-from milepost.core import ids, money
+from milepost.core import money
 from milepost.core.engagement import Engagement
 from milepost.core.entitlement import Assessment, Submission
 from milepost.core.events import Evidence
-from milepost.core.facts import Occurrence
+from milepost.core.facts import Occurrence, Place
 from milepost.core.outputs import ApprovalRequest
 
 __all__ = ["request"]
 
 
-def request(engagement: Engagement, milestone: str, part: Occurrence, found: Assessment) -> bool:
+def request(engagement: Engagement, place: Place, part: Occurrence, found: Assessment) -> bool:
     """State what changed since it was said last; False if nothing did."""
     said = len(engagement.outputs)
     for submission in found.submissions:
@@ -20,8 +20,8 @@ def request(engagement: Engagement, milestone: str, part: Occurrence, found: Ass
             open_now = submission.alive and engagement.account.terminated_at is None
             kind = _kind(submission, step, before, open_now)
             if kind is not None and before != f"{kind} {submission.content}":
-                _say(engagement, milestone, part, submission, step, kind)
-    _take_back(engagement, milestone, part, found)
+                _say(engagement, place, part, submission, step, kind)
+    _take_back(engagement, place, part, found)
     return len(engagement.outputs) > said
 
 
@@ -37,36 +37,34 @@ def _kind(submission: Submission, step: int, before: str, open_now: bool) -> str
     return "SUPERSEDED" if before.startswith(("REQUESTED", "GRANTED")) else before.partition(" ")[0] or None
 
 
-def _say(
-    engagement: Engagement, milestone: str, part: Occurrence, submission: Submission, step: int, kind: str
-) -> None:
+def _say(engagement: Engagement, place: Place, part: Occurrence, submission: Submission, step: int, kind: str) -> None:
     terms = engagement.agreed
-    role = terms.policies[milestone].steps[step].role
+    role = terms.policies[place.milestone].steps[step].role
     people = terms.contract.people.get(role, ())
     _raise(
         engagement,
-        milestone,
+        place,
         part,
         f"{submission.number}.{step + 1}",
         kind,
         submission.content,
         people=tuple(p.id for p in people if terms.holds_role(p.id, role, submission.opened_at)),
-        gross_minor=money.percentage_of(terms.fees[milestone], submission.level, terms.rounding),
+        gross_minor=money.percentage_of(terms.fees[place.milestone], submission.level, terms.rounding),
         evidence=submission.report.evidence if submission.report else (),
     )
 
 
-def _take_back(engagement: Engagement, milestone: str, part: Occurrence, found: Assessment) -> None:
+def _take_back(engagement: Engagement, place: Place, part: Occurrence, found: Assessment) -> None:
     """A late fact can undo a submission that somebody was asked to sign: say that it is superseded."""
     for key, said in list(part.requests.items()):
         kind, _, content = said.partition(" ")
         if int(key.partition(".")[0]) > len(found.submissions) and kind in ("REQUESTED", "GRANTED"):
-            _raise(engagement, milestone, part, key, "SUPERSEDED", content)
+            _raise(engagement, place, part, key, "SUPERSEDED", content)
 
 
 def _raise(
     engagement: Engagement,
-    milestone: str,
+    place: Place,
     part: Occurrence,
     key: str,
     kind: str,
@@ -82,21 +80,21 @@ def _raise(
     part.requests[key] = f"{kind} {content}"
     engagement.outputs.append(
         ApprovalRequest(
-            request_id=ids.identify("request", engagement.name, milestone, "", effect, revision),
+            request_id=place.identify("request", engagement.name, effect, revision),
             engagement_id=engagement.name,
-            milestone_id=milestone,
-            occurrence_id=None,
+            milestone_id=place.milestone,
+            occurrence_id=place.occurrence,
             submission=number,
             submission_hash=content,
             step=step,
-            role=terms.policies[milestone].steps[step - 1].role,
+            role=terms.policies[place.milestone].steps[step - 1].role,
             people=people,
             kind=kind,
             due_at=None,
             gross_minor=gross_minor,
             currency=terms.contract.currency,
             currency_exponent=terms.contract.currency_exponent,
-            criteria=terms.milestones[milestone].criteria,
+            criteria=terms.milestones[place.milestone].criteria,
             evidence=evidence,
         )
     )

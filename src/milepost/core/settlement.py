@@ -7,6 +7,7 @@ from milepost.core.billing import raise_retention
 from milepost.core.calendar import END_OF_TIME, local_date
 from milepost.core.contract import Release
 from milepost.core.engagement import Engagement
+from milepost.core.facts import Place
 from milepost.core.outputs import InvoiceLine, Missing
 from milepost.core.rules import retention
 
@@ -21,7 +22,7 @@ def date_signoff(engagement: Engagement) -> None:
     account = engagement.account
     if account.signed_off_at is None:
         return
-    awaited = [engagement.occurrence(milestone).accepted for milestone in engagement.agreed.awaited]
+    awaited = [engagement.occurrence(Place(milestone)).accepted for milestone in engagement.agreed.awaited]
     terminated = account.terminated_at is not None
     instants = {at for accepted in awaited for at, _ in accepted if at > account.signed_off_at}
     account.signoff_at = None
@@ -52,7 +53,9 @@ def signoff_missing(engagement: Engagement) -> tuple[Missing, ...]:
             gate=f"milestone:{name}", detail=f"{engagement.agreed.milestones[name].name} is not accepted", since=None
         )
         for name in engagement.agreed.awaited
-        if not _is_over(engagement.occurrence(name).accepted, END_OF_TIME, engagement.account.terminated_at is not None)
+        if not _is_over(
+            engagement.occurrence(Place(name)).accepted, END_OF_TIME, engagement.account.terminated_at is not None
+        )
     )
 
 

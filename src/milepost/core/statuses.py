@@ -6,10 +6,11 @@ import msgspec
 
 from milepost.core import lifecycle, money
 from milepost.core.billing import entitled
-from milepost.core.contract import Completed, DateGate, EvidenceGate, Gate, KpiGate, Milestone
+from milepost.core.contract import AllOf, AnyOf, Completed, DateGate, EvidenceGate, Gate, KpiGate, MilestoneGate
 from milepost.core.engagement import Engagement
-from milepost.core.entitlement import WAITING, Assessment, carries, percent_text, reached
-from milepost.core.facts import Occurrence, Report
+from milepost.core.entitlement import WAITING, Assessment, percent_text, reached
+from milepost.core.facts import Occurrence, Place, Report
+from milepost.core.gates import carries, leaves
 from milepost.core.invariants import LifecycleError
 from milepost.core.outputs import MilestoneStatus, Missing
 from milepost.core.rules import spans
@@ -21,47 +22,47 @@ _encode = msgspec.msgpack.Encoder().encode
 _LATEST = (1 << 62) - 1  # "now": after every fact
 
 
-def flag(engagement: Engagement, milestone: str, part: Occurrence, found: Assessment) -> None:
+def flag(engagement: Engagement, place: Place, part: Occurrence, found: Assessment) -> None:
     """Note in the audit trail that a gate of what is accepted holds no longer; the money stands (rule 11)."""
     flags: list[str] = []
     if found.level > 0:
-        definition = engagement.agreed.milestones[milestone]
+        definition = engagement.agreed.milestones[place.milestone]
         flags = [
             "GATE_RESTATED" if isinstance(gate, KpiGate) else "DEPENDENCY_REVERSED"
-            for gate in definition.requires + definition.depends_on
-            if not spans.holds(engagement.gate_spans(gate), min(_LATEST, engagement.until))
+            for gate in leaves(definition.requires + definition.depends_on)
+            if not spans.holds(engagement.gate_spans(gate, place), min(_LATEST, engagement.until))
         ]
     for reason in sorted(set(flags) - set(part.flags)):
         engagement.audit("FLAGGED", reason)
     part.flags = sorted(set(flags))
 
 
-def state(engagement: Engagement, milestone: str, part: Occurrence, found: Assessment, parked: list[str]) -> None:
+def state(engagement: Engagement, place: Place, part: Occurrence, found: Assessment, parked: list[str]) -> None:
     """State where the occurrence stands, if that changed."""
     terms, account = engagement.agreed, engagement.account
-    fee, worth = terms.fees[milestone], entitled(engagement, milestone, found)
+    fee, worth = terms.fees[place.milestone], entitled(engagement, place, found)
     held_back = worth != part.billed_minor or fee == 0
     now = lifecycle.derive(found, part.billed_minor != 0, held_back, account.terminated_at is not None)
     if now != part.state and (part.state, now) not in lifecycle.TRANSITIONS:
-        raise LifecycleError(f"{engagement.name}: milestone {milestone} cannot go from {part.state} to {now}")
+        raise LifecycleError(f"{engagement.name}: milestone {place.milestone} cannot go from {part.state} to {now}")
     part.state = now
     last = found.submissions[-1] if found.submissions else None
     waits = [part.decisions[place].cause for place, outcome in found.outcomes.items() if outcome == WAITING]
     early = [f"SUBMISSION_WAITING {cause}" for cause in waits]
     status = MilestoneStatus(
         engagement_id=engagement.name,
-        milestone_id=milestone,
-        occurrence_id=None,
+        milestone_id=place.milestone,
+        occurrence_id=place.occurrence,
         state=now,
         completion=part.reports[-1].completion if part.reports else "0",
         billed_completion=part.billed_completion if part.billed_minor or fee == 0 else "0",
-        missing=() if now == "CANCELLED" else outstanding(engagement, milestone, part, found),
+        missing=() if now == "CANCELLED" else outstanding(engagement, place, part, found),
         parked=tuple(early + parked),
         at_stake_minor=0 if now == "CANCELLED" else fee - part.billed_minor,
         currency=terms.contract.currency,
         currency_exponent=terms.contract.currency_exponent,
         submission=last.number if last else 0,
-        planned_on=terms.milestones[milestone].planned_on,
+        planned_on=terms.milestones[place.milestone].planned_on,
         reported_at=part.reports[-1].at if part.reports else None,
         submitted_at=last.opened_at if last else None,
         accepted_at=found.accepted_at if found.level > 0 else None,
@@ -108,17 +109,17 @@ def _say(engagement: Engagement, status: MilestoneStatus, before: bytes) -> byte
     return digest
 
 
-def outstanding(engagement: Engagement, milestone: str, part: Occurrence, found: Assessment) -> tuple[Missing, ...]:
+def outstanding(engagement: Engagement, place: Place, part: Occurrence, found: Assessment) -> tuple[Missing, ...]:
     """What keeps the occurrence from billing (further): gates, signatures, dependencies, a suspension."""
-    definition = engagement.agreed.milestones[milestone]
+    definition = engagement.agreed.milestones[place.milestone]
     missing: list[Missing] = []
     if found.level < 100:
         report = part.reports[-1] if part.reports else None
         current = found.current
         for gate in definition.requires:
-            missing.extend(_missing(engagement, definition, gate, report, found))
+            missing.extend(_missing(engagement, place, gate, report, found))
         if current is not None:
-            policy = engagement.agreed.policies[milestone]
+            policy = engagement.agreed.policies[place.milestone]
             for step in current.ballot.open_steps():
                 role, quorum = policy.steps[step].role, policy.steps[step].quorum
                 signed = sum(1 for _, signed_as in current.ballot.signatures if signed_as == role)
@@ -130,15 +131,16 @@ def outstanding(engagement: Engagement, milestone: str, part: Occurrence, found:
             detail = f"submission {last.number} was rejected; the next report opens the next one"
             missing.append(Missing(gate="approval", detail=detail, since=last.ended_at))
         for gate in definition.depends_on:
-            missing.extend(_missing(engagement, definition, gate, report, found))
-    if engagement.account.suspended and entitled(engagement, milestone, found) != part.billed_minor:
+            missing.extend(_missing(engagement, place, gate, report, found))
+    if engagement.account.suspended and entitled(engagement, place, found) != part.billed_minor:
         missing.append(Missing(gate="suspended", detail="the engagement is suspended", since=None))
     return tuple(missing)
 
 
 def _missing(
-    engagement: Engagement, definition: Milestone, gate: Gate, report: Report | None, found: Assessment
+    engagement: Engagement, place: Place, gate: Gate, report: Report | None, found: Assessment
 ) -> list[Missing]:
+    definition = engagement.agreed.milestones[place.milestone]
     if isinstance(gate, Completed):
         completion = money.percent(report.completion) if report else money.percent("0")
         if reached(definition, completion) > found.level:
@@ -156,7 +158,12 @@ def _missing(
         names = sorted(set(gate.names) - {e.name for e in report.evidence} if report else gate.names)
         detail = f"the report in force carries no {', '.join(names)}"
         return [Missing(gate=f"evidence:{','.join(names)}", detail=detail, since=report.at if report else None)]
-    held = engagement.gate_spans(gate)
+    if isinstance(gate, AllOf | AnyOf):
+        alternatives = [_missing(engagement, place, inner, report, found) for inner in gate.gates]
+        if isinstance(gate, AnyOf) and not all(alternatives):
+            return []
+        return [missing for some in alternatives for missing in some]
+    held = engagement.gate_spans(gate, place)
     if spans.holds(held, min(_LATEST, engagement.until)):
         return []
     since = spans.ended(held)
@@ -164,7 +171,8 @@ def _missing(
         return [Missing(gate=f"kpi:{gate.id}", detail=_kpi_detail(engagement, gate), since=since)]
     if isinstance(gate, DateGate):
         return [Missing(gate=f"date:{gate.on}", detail=f"{gate.on} has not come, or no tick since", since=since)]
-    accepted = engagement.occurrence(gate.milestone).accepted
+    assert isinstance(gate, MilestoneGate)
+    accepted = engagement.occurrence(engagement.needed(gate, place)).accepted
     detail = f"{gate.milestone} is accepted to {accepted[-1][1] if accepted else '0'} %, {gate.at_least} % is needed"
     return [Missing(gate=f"milestone:{gate.milestone}", detail=detail, since=since)]
 

@@ -7,9 +7,21 @@ import msgspec
 
 from milepost.core import money
 from milepost.core.calendar import local_date, start_of_day
-from milepost.core.contract import Contract, DateGate, Gate, KpiGate, Milestone, MilestoneGate, PercentOfValue, Policy
+from milepost.core.contract import (
+    Contract,
+    DateGate,
+    Fixed,
+    Gate,
+    KpiGate,
+    Milestone,
+    MilestoneGate,
+    PercentOfValue,
+    Policy,
+    Success,
+)
+from milepost.core.gates import leaves
 
-__all__ = ["NO_POLICY", "Terms", "compiled"]
+__all__ = ["NO_POLICY", "Terms", "compiled", "gates", "is_to_date"]
 
 NO_POLICY = Policy(steps=())  # `approval: none`: a submission that is settled as it opens
 
@@ -31,7 +43,7 @@ class Terms:
         self.measured: dict[str, list[str]] = {}
         self.due: list[tuple[int, str]] = []
         for name in self.ordered:
-            for gate in gates(self.milestones[name]):
+            for gate in leaves(gates(self.milestones[name])):
                 if isinstance(gate, MilestoneGate):
                     _append(self.dependants, gate.milestone, name)
                 elif isinstance(gate, KpiGate):
@@ -43,7 +55,7 @@ class Terms:
     @cached_property
     def awaited(self) -> tuple[str, ...]:
         """The milestones that the sign-off waits for (rule 23)."""
-        return tuple(m.id for m in self.contract.milestones if not m.optional)
+        return tuple(m.id for m in self.contract.milestones if not (m.optional or m.repeats != "none" or is_to_date(m)))
 
     @cached_property
     def cap_minor(self) -> int | None:
@@ -79,6 +91,11 @@ class Terms:
         return False
 
 
+def is_to_date(milestone: Milestone) -> bool:
+    """Whether the fee follows a cumulative value, so that there is no last acceptance."""
+    return isinstance(milestone.fee, Success) and milestone.fee.to_date
+
+
 def gates(milestone: Milestone) -> tuple[Gate, ...]:
     """Every gate of the milestone: `requires`, then `depends_on`."""
     return milestone.requires + milestone.depends_on
@@ -94,14 +111,14 @@ def _fees(contract: Contract) -> dict[str, int]:
     shared = [m for m in contract.milestones if isinstance(m.fee, PercentOfValue)]
     shares = [money.percent(m.fee.percent) for m in shared if isinstance(m.fee, PercentOfValue)]
     amounts = money.allocate(contract.value_minor or 0, shares, contract.rounding)
-    fees = {m.id: m.fee.amount_minor for m in contract.milestones if not isinstance(m.fee, PercentOfValue)}
+    fees = {m.id: m.fee.amount_minor for m in contract.milestones if isinstance(m.fee, Fixed)}
     fees.update({m.id: amount for m, amount in zip(shared, amounts, strict=True)})
     return fees
 
 
 def _ordered(milestones: tuple[Milestone, ...]) -> list[str]:
     """The contract's order, but what is depended on first; lint has refused cycles."""
-    needs = {m.id: [g.milestone for g in gates(m) if isinstance(g, MilestoneGate)] for m in milestones}
+    needs = {m.id: [g.milestone for g in leaves(gates(m)) if isinstance(g, MilestoneGate)] for m in milestones}
     ordered: list[str] = []
     placed: set[str] = set()
     waiting = [m.id for m in milestones]

@@ -6,7 +6,7 @@ again from the first event on: what is accepted, what is billed, what is held. I
 
 from fractions import Fraction
 
-from milepost.core.contract import Contract, Fixed
+from milepost.core.contract import Contract, Fixed, PercentOfValue
 from milepost.core.events import ClockTick, EngagementEvent, Event
 from milepost.sim.oracle_claims import Accepted, accepted
 from milepost.sim.oracle_facts import Facts, exact, start_of
@@ -28,7 +28,7 @@ def fees(contract: Contract) -> dict[str, int]:
     shares = {
         m.id: exact(m.fee.percent) * (contract.value_minor or 0) / 100
         for m in contract.milestones
-        if not isinstance(m.fee, Fixed)
+        if isinstance(m.fee, PercentOfValue)
     }
     found.update({name: int(amount) for name, amount in shares.items()})
     whole = rounded(sum(shares.values(), Fraction(0)), contract.rounding)

@@ -171,6 +171,8 @@ class _Walk:
                 return self.facts.date_holds(gate.on, at)
             case MilestoneGate():
                 return self.others[gate.milestone].reached_at(exact(gate.at_least), at)
+            case _:
+                raise NotImplementedError(type(gate).__name__)
 
     def _all_hold(self, gates: Iterable[Gate], at: int) -> bool:
         return all(self._holds(gate, at) is not None for gate in gates)

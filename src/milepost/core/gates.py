@@ -1,0 +1,86 @@
+"""Gates as conditions over time: what is known of them without the report in force, resolved once for a walk.
+
+A gate that looks outside the occurrence (a value, a date, a decision, another milestone) is the spans in which it
+holds; one that looks at the occurrence's own report stays a gate and is asked at each instant.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+from milepost.core import money
+from milepost.core.contract import AllOf, AnyOf, Completed, EvidenceGate, Gate
+from milepost.core.facts import Report
+from milepost.core.rules.spans import Span, holds
+
+__all__ = ["Condition", "During", "Either", "Every", "carries", "leaves", "resolve", "starts", "true_at"]
+
+
+class Either(NamedTuple):
+    """At least one holds."""
+
+    conditions: "tuple[Condition, ...]"
+
+
+class Every(NamedTuple):
+    """All hold."""
+
+    conditions: "tuple[Condition, ...]"
+
+
+class During(NamedTuple):
+    """Holds within these spans."""
+
+    spans: tuple[Span, ...]
+
+
+Condition = Completed | EvidenceGate | During | Either | Every
+
+
+def resolve(gates: Sequence[Gate], spans_of: Callable[[Gate], tuple[Span, ...]]) -> Every:
+    """All of the gates as one condition; `spans_of` says when a gate holds that does not look at the own report."""
+    return Every(tuple(_resolve(gate, spans_of) for gate in gates))
+
+
+def _resolve(gate: Gate, spans_of: Callable[[Gate], tuple[Span, ...]]) -> Condition:
+    if isinstance(gate, AnyOf):
+        return Either(tuple(_resolve(inner, spans_of) for inner in gate.gates))
+    if isinstance(gate, AllOf):
+        return resolve(gate.gates, spans_of)
+    return gate if isinstance(gate, Completed | EvidenceGate) else During(spans_of(gate))
+
+
+def true_at(condition: Condition, at: int, report: Report | None, level: Decimal) -> bool:
+    """Whether the condition holds at the instant, with that report in force, for a claim of `level` percent."""
+    if isinstance(condition, During):
+        return holds(condition.spans, at)
+    if isinstance(condition, Every):
+        return all(true_at(inner, at, report, level) for inner in condition.conditions)
+    if isinstance(condition, Either):
+        return any(true_at(inner, at, report, level) for inner in condition.conditions)
+    if isinstance(condition, EvidenceGate):
+        return carries(report, condition)
+    return report is not None and money.percent(report.completion) >= level
+
+
+def starts(condition: Condition) -> Iterator[int]:
+    """The instants at which something outside the occurrence begins to hold."""
+    if isinstance(condition, During):
+        yield from (since for since, _ in condition.spans)
+    elif isinstance(condition, Either | Every):
+        for inner in condition.conditions:
+            yield from starts(inner)
+
+
+def leaves(gates: Sequence[Gate]) -> Iterator[Gate]:
+    """The gates themselves, however deep they are nested."""
+    for gate in gates:
+        if isinstance(gate, AnyOf | AllOf):
+            yield from leaves(gate.gates)
+        else:
+            yield gate
+
+
+def carries(report: Report | None, gate: EvidenceGate) -> bool:
+    """Whether the report has evidence of each name."""
+    return report is not None and {e.name for e in report.evidence}.issuperset(gate.names)
