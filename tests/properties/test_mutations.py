@@ -59,7 +59,9 @@ FAULTS = {
     "who reported may sign alone": Fault(41, "rules/approvals.py", "== {self._reporter}", "== {None}"),
     "a signature is for ever": Fault(35, "rules/approvals.py", "self.signatures.pop(key, None) is None", "True"),
     "a deputy's last day is not theirs": Fault(124, "terms.py", "day <= holder.until", "day < holder.until"),
-    "dependencies do not matter": Fault(6, "entitlement.py", "and holds(self.depends, at)", ""),
+    "dependencies do not matter": Fault(
+        6, "entitlement.py", "and true_at(self.depends, at, self.report, submission.level)", ""
+    ),
     "an older revision wins": Fault(
         59, "rules/kpis.py", "(known.revision, known.final) <", "(known.revision, known.final) >"
     ),
