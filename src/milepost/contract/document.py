@@ -1,12 +1,15 @@
 """The contract as a whole: the header's keys, then everything below them, then what only the whole shows."""
 
-import re
+from datetime import date
 from functools import lru_cache
 from importlib import resources
+from typing import NamedTuple
 
-from milepost.contract import lint, milestones, parties, withheld
-from milepost.contract.findings import Findings
-from milepost.contract.keys import APPROVAL_OF, CONTRACT
+import msgspec
+
+from milepost.contract import approvals, lint, milestones, parties, prices, withheld
+from milepost.contract.findings import Findings, Path
+from milepost.contract.keys import AMENDMENT, CONTRACT
 from milepost.contract.tree import Value
 from milepost.contract.values import Reader
 from milepost.core import contract as terms
@@ -18,12 +21,14 @@ __all__ = ["LANGUAGE", "read_contract"]
 # The version of the language that this is.
 LANGUAGE = 1
 _ROUNDINGS = ("half_up", "half_even")
-_CURRENCY = re.compile(r"[A-Z]{3}")
-_CALENDAR = re.compile(r"([A-Z]{2})(?:-(.+))?")
+_MODES = ("prospective", "catch_up", "separate")
 
 People = dict[str, tuple[terms.Person, ...]]
 Sides = dict[str, tuple[str, ...]]
 Policies = dict[str, terms.Policy | None]
+Cards = dict[str, dict[str, terms.Card]]
+Hours = terms.TimeAndMaterials | None
+Stones = list[terms.Milestone | None]
 
 
 def read_contract(value: Value, findings: Findings) -> Contract | None:
@@ -35,8 +40,50 @@ def read_contract(value: Value, findings: Findings) -> Contract | None:
     fields = read.mapping(value, (), CONTRACT)
     if fields is None:
         return None
-    if "milestones" not in fields and "time_and_materials" not in fields:
-        findings.error(("milestones",), "is missing", "add milestones: it has no default")
+    header = _header(read, fields)
+    amendment = _amendment(read, fields["amendment"], ("amendment",)) if "amendment" in fields else None
+    people, sides, policies = _signers(read, fields)
+    amendments_approval, signoff_approval = (
+        approvals.read_approval_of(read, fields[key], (key,)) if key in fields else None
+        for key in ("amendments", "signoff")
+    )
+    cards, hours, stones = _billed(read, fields, header.bill_on)
+    retention = None
+    if "retention" in fields:
+        retention = withheld.read_retention(read, fields["retention"], ("retention",))
+
+    lint.check_dependencies(findings, read.dependencies)
+    lint.check_policies(findings, policies, people, sides, header.effective_from)
+    lint.check_milestones(findings, stones, amendments_signed=amendments_approval is not None)
+    lint.check_retention(findings, retention)
+    lint.check_total(findings, stones, header.value_minor)
+    if findings.failed or header.contract is None:
+        return None
+    return msgspec.structs.replace(
+        header.contract,
+        milestones=tuple(stone for stone in stones if stone is not None),
+        people=people,
+        sides=sides,
+        policies={name: policy for name, policy in policies.items() if policy is not None},
+        retention=retention,
+        amendments_approval=amendments_approval,
+        signoff_approval=signoff_approval,
+        amendment=amendment,
+        time_and_materials=hours,
+        rate_cards=cards,
+    )
+
+
+class _Header(NamedTuple):
+    """What stands at the head of a document: a contract without parts, and what the parts need although it fails."""
+
+    contract: Contract | None
+    effective_from: date | None
+    value_minor: int | None
+    bill_on: str
+
+
+def _header(read: Reader, fields: dict[str, Value]) -> _Header:
     _language(read, fields)
     currency = _currency(read, fields)
     read.has_value = "value" in fields
@@ -45,15 +92,7 @@ def read_contract(value: Value, findings: Findings) -> Contract | None:
     rounding = _chosen(read, fields, "rounding", _ROUNDINGS, "half_up")
     customer = parties.read_customer(read, fields["customer"], ("customer",)) if "customer" in fields else None
     supplier = parties.read_supplier(read, fields["supplier"], ("supplier",)) if "supplier" in fields else (None, None)
-    _calendar(read, fields)
-    people, sides, policies = _signers(read, fields)
-    stones: list[terms.Milestone | None] = []
-    if "milestones" in fields:
-        stones = milestones.read_milestones(read, fields["milestones"], ("milestones",), bill_on)
-    retention = None
-    if "retention" in fields:
-        retention = withheld.read_retention(read, fields["retention"], ("retention",))
-    signed = [_approval_of(read, fields, key) for key in ("amendments", "signoff")]
+    calendar = _calendar(read, fields)
     engagement = read.optional(fields, "engagement", (), read.identifier)
     version = read.optional(fields, "version", (), read.count)
     timezone = _timezone(read, fields)
@@ -61,17 +100,12 @@ def read_contract(value: Value, findings: Findings) -> Contract | None:
     purchase_order = read.optional(fields, "purchase_order", (), read.name)
     buyer_reference = read.optional(fields, "buyer_reference", (), read.name)
     metadata = read.optional(fields, "metadata", (), read.text_map)
-
-    lint.check_dependencies(findings, read.dependencies)
-    lint.check_policies(findings, policies, people, sides, effective_from)
-    lint.check_milestones(findings, stones, amendments_signed=signed[0])
-    lint.check_retention(findings, retention)
-    lint.check_total(findings, stones, value_minor)
-    if findings.failed or engagement is None or version is None or customer is None or currency is None:
-        return None
+    failed = _Header(None, effective_from, value_minor, bill_on)
+    if engagement is None or version is None or customer is None or currency is None:
+        return failed
     if timezone is None or effective_from is None:
-        return None
-    return Contract(
+        return failed
+    contract = Contract(
         engagement=engagement,
         version=version,
         customer_id=customer[0],
@@ -79,7 +113,7 @@ def read_contract(value: Value, findings: Findings) -> Contract | None:
         currency_exponent=EXPONENTS[currency],
         timezone=timezone,
         effective_from=effective_from,
-        milestones=tuple(stone for stone in stones if stone is not None),
+        milestones=(),
         customer_name=customer[1],
         customer_metadata=customer[2],
         supplier_id=supplier[0],
@@ -89,12 +123,27 @@ def read_contract(value: Value, findings: Findings) -> Contract | None:
         value_minor=value_minor,
         rounding=rounding,
         bill_on=bill_on,
-        people=people,
-        sides=sides,
-        policies={name: policy for name, policy in policies.items() if policy is not None},
-        retention=retention,
         metadata=metadata or {},
+        calendar=calendar,
     )
+    return _Header(contract, effective_from, value_minor, bill_on)
+
+
+def _billed(read: Reader, fields: dict[str, Value], bill_on: str) -> tuple[Cards, Hours, Stones]:
+    """Rate cards, hours and milestones, which name the cards; without hours there has to be a milestone."""
+    cards: Cards = {}
+    if "rate_cards" in fields:
+        cards = prices.read_rate_cards(read, fields["rate_cards"], ("rate_cards",))
+    if "time_and_materials" not in fields:
+        if "milestones" in fields:
+            return cards, None, milestones.read_milestones(read, fields["milestones"], ("milestones",), bill_on)
+        read.findings.error(("milestones",), "is missing", "add milestones: it has no default")
+        return cards, None, []
+    hours = prices.read_time_and_materials(read, fields["time_and_materials"], ("time_and_materials",))
+    stones: Stones = []
+    if fields.get("milestones", []) != []:
+        stones = milestones.read_milestones(read, fields["milestones"], ("milestones",), bill_on)
+    return cards, hours, stones
 
 
 def _chosen(read: Reader, fields: dict[str, Value], key: str, choices: tuple[str, ...], default: str) -> str:
@@ -140,38 +189,37 @@ def _calendars() -> frozenset[str]:
     return frozenset((*countries, *parts))
 
 
-def _calendar(read: Reader, fields: dict[str, Value]) -> None:
-    """Checked and not kept: nothing counts business days yet."""
+def _calendar(read: Reader, fields: dict[str, Value]) -> str | None:
+    """The name; also notes that there is one, which business days need."""
+    read.has_calendar = "calendar" in fields
     name = read.optional(fields, "calendar", (), read.name)
     if name is not None:
         define = "use a country, or country and part, that the holidays library knows: DE, DE-BY"
         read.known(name, ("calendar",), _calendars(), "calendar", define)
+    return name
+
+
+def _amendment(read: Reader, value: Value, path: Path) -> terms.Amendment | None:
+    fields = read.mapping(value, path, AMENDMENT)
+    if fields is None:
+        return None
+    mode = read.choice(fields["mode"], (*path, "mode"), _MODES) if "mode" in fields else None
+    since = read.optional(fields, "from", path, read.day)
+    return terms.Amendment(mode, since) if mode is not None and since is not None else None
 
 
 def _signers(read: Reader, fields: dict[str, Value]) -> tuple[People, Sides, Policies]:
     """People, sides and policies; roles are looked up only where people could be read."""
-    roles_read = isinstance(fields.get("people"), dict)
-    people = parties.read_people(read, fields["people"], ("people",)) if "people" in fields else {}
-    if "people" not in fields and (fields.get("approvals") or fields.get("sides")):
+    people: People = {}
+    if "people" in fields:
+        people = parties.read_people(read, fields["people"], ("people",))
+    elif fields.get("approvals") or fields.get("sides"):
         read.findings.error(("people",), "is missing", "add people: policies and sides name their roles")
+        read.roles = None
     sides: Sides = {}
     if "sides" in fields:
-        sides = parties.read_sides(read, fields["sides"], ("sides",), roles_read=roles_read)
+        sides = parties.read_sides(read, fields["sides"], ("sides",))
     policies: Policies = {}
     if "approvals" in fields:
-        policies = parties.read_policies(read, fields["approvals"], ("approvals",), roles_read=roles_read)
+        policies = approvals.read_policies(read, fields["approvals"], ("approvals",))
     return people, sides, policies
-
-
-def _approval_of(read: Reader, fields: dict[str, Value], key: str) -> bool:
-    """Whether amendments or the sign-off are signed: never yet."""
-    inner = read.mapping(fields[key], (key,), APPROVAL_OF) if key in fields else None
-    if inner is None or "approval" not in inner:
-        return False
-    approval = inner["approval"]
-    if isinstance(approval, str) and approval != "none":
-        read.later((key, "approval"))
-        return True
-    if approval != "none":
-        read.wrong(approval, (key, "approval"), "a policy's name or none", 'write "none"')
-    return False

@@ -2,32 +2,35 @@
 
 from datetime import date
 
+from milepost.contract.fees import STATUSES
 from milepost.contract.findings import Path
-from milepost.contract.keys import GATES, KPI, PERIOD
+from milepost.contract.keys import GATES, KPI, PERIOD, REGULATOR
 from milepost.contract.tree import Value, describe
 from milepost.contract.values import Reader
 from milepost.core import contract as terms
 from milepost.core import money
 
-__all__ = ["read_gates"]
+__all__ = ["read_gates", "read_kpi"]
 
-_STATUSES = ("any", "provisional", "final")
 _BOUNDS = ("at_least", "above", "at_most", "below")
+_RUNGS = ("received", "validated", "accepted")
+_FORMS = (
+    "a gate is {evidence: ...}, {kpi: ...}, {regulator: ...}, {date: ...}, {milestone: ...}, {any_of: [...]} or "
+    "{all_of: [...]}"
+)
 
 
-def read_gates(read: Reader, value: Value, path: Path, milestone: str | None) -> tuple[terms.Gate, ...] | None:
-    """A list of gates, all readable, or None. In `depends_on` a bare string is a milestone's id, else `completed`.
+def read_gates(
+    read: Reader, value: Value, path: Path, milestone: str | None, *, dependency: bool
+) -> tuple[terms.Gate, ...] | None:
+    """A list of gates, all readable, or None. With `dependency` a bare string is a milestone's id, else `completed`.
 
     `milestone` is the one that has the gates; what it depends on is noted in `read.dependencies`.
     """
-    dependency = path[-1] == "depends_on"
     items = read.sequence(value, path, "a list of milestones and gates" if dependency else "a list of gates")
-    gates: list[terms.Gate] = []
-    for place, item in enumerate(items):
-        gate = _gate(read, item, (*path, place), milestone, dependency)
-        if gate is not None:
-            gates.append(gate)
-    return tuple(gates) if gates and len(gates) == len(items) else None
+    found = [_gate(read, item, (*path, place), milestone, dependency) for place, item in enumerate(items)]
+    gates = tuple(gate for gate in found if gate is not None)
+    return gates if gates and len(gates) == len(items) else None
 
 
 def _gate(read: Reader, value: Value, path: Path, milestone: str | None, dependency: bool) -> terms.Gate | None:
@@ -44,51 +47,70 @@ def _gate(read: Reader, value: Value, path: Path, milestone: str | None, depende
         return None
     if not isinstance(value, dict):
         expected = "a milestone's id, or a gate" if dependency else "completed, or a gate"
-        read.wrong(value, path, expected, "a gate is {evidence: ...}, {kpi: ...}, {date: ...} or {milestone: ...}")
+        read.wrong(value, path, expected, _FORMS)
         return None
-    kinds = sorted(key for key in value if key in GATES.supported or key in GATES.later)
+    kinds = sorted(GATES.keys & value.keys())
     if len(kinds) != 1:
         if kinds:
-            read.findings.error(path, f"holds {' and '.join(kinds)}", "write one gate an item: all of them must hold")
+            fix = "write one gate an item: all of them must hold"
+            read.findings.error(path, f"holds {' and '.join(kinds)}", fix)
         else:
             _no_kind(read, value, path)
         return None
     kind = kinds[0]
-    if kind in GATES.later:
-        read.later((*path, kind))
-        return None
     for key in value:
         if key != kind and not (kind == "milestone" and key == "at_least"):
-            fix = (
-                f"put it inside {kind}" if kind == "kpi" and key in KPI.supported else f"a {kind} gate has no such key"
-            )
+            inside = KPI.keys if kind == "kpi" else REGULATOR.keys if kind == "regulator" else ()
+            fix = f"put it inside {kind}" if key in inside else f"a {kind} gate has no such key"
             read.findings.error((*path, key), f"the key {describe(key)} is unknown", fix)
-    return _of_kind(read, kind, value, path, milestone)
+    return _of_kind(read, kind, value, path, milestone, dependency)
 
 
 def _no_kind(read: Reader, value: dict[str, Value], path: Path) -> None:
     if not value:
-        read.wrong(value, path, "a gate", "a gate is {evidence: ...}, {kpi: ...}, {date: ...} or {milestone: ...}")
+        read.wrong(value, path, "a gate", _FORMS)
     for key in value:
-        near = read.findings.nearest(key, GATES.supported | GATES.later)
-        fix = f'did you mean "{near}"?' if near else "a gate is evidence, kpi, date or milestone"
+        near = read.findings.nearest(key, GATES.keys)
+        fix = f'did you mean "{near}"?' if near else _FORMS
         read.findings.error((*path, key), f"the key {describe(key)} is unknown", fix)
 
 
-def _of_kind(read: Reader, kind: str, value: dict[str, Value], path: Path, milestone: str | None) -> terms.Gate | None:
-    inner = (*path, kind)
-    if kind == "evidence":
-        names = read.names(value[kind], inner)
-        return terms.EvidenceGate(names) if names else None
-    if kind == "date":
-        on = read.day(value[kind], inner)
-        return terms.DateGate(on) if on else None
-    if kind == "kpi":
-        return _kpi(read, value[kind], inner)
+def _of_kind(
+    read: Reader, kind: str, value: dict[str, Value], path: Path, milestone: str | None, dependency: bool
+) -> terms.Gate | None:
+    inner, here = value[kind], (*path, kind)
+    match kind:
+        case "evidence":
+            names = read.names(inner, here)
+            return terms.EvidenceGate(names) if names else None
+        case "date":
+            on = read.day(inner, here)
+            return terms.DateGate(on) if on else None
+        case "kpi":
+            return read_kpi(read, inner, here)
+        case "regulator":
+            return _regulator(read, inner, here)
+        case "any_of" | "all_of":
+            gates = read_gates(read, inner, here, milestone, dependency=dependency)
+            if gates is None:
+                return None
+            return terms.AnyOf(gates) if kind == "any_of" else terms.AllOf(gates)
     at_least: str | None = "100"
     if "at_least" in value:
         at_least = read.percentage(value["at_least"], (*path, "at_least"), above_zero=True)
-    return _milestone(read, value[kind], inner, at_least, milestone)
+    return _milestone(read, inner, here, at_least, milestone)
+
+
+def _regulator(read: Reader, value: Value, path: Path) -> terms.RegulatorGate | None:
+    fields = read.mapping(value, path, REGULATOR)
+    if fields is None:
+        return None
+    by = read.optional(fields, "by", path, read.names)
+    filing = read.optional(fields, "filing", path, read.name)
+    rung = read.choice(fields["at_least"], (*path, "at_least"), _RUNGS) if "at_least" in fields else "accepted"
+    if by is None or rung is None or ("filing" in fields and filing is None):
+        return None
+    return terms.RegulatorGate(by, filing, rung)
 
 
 def _milestone(
@@ -103,7 +125,8 @@ def _milestone(
     return terms.MilestoneGate(needed, at_least) if at_least is not None else None
 
 
-def _kpi(read: Reader, value: Value, path: Path) -> terms.KpiGate | None:
+def read_kpi(read: Reader, value: Value, path: Path) -> terms.KpiGate | None:
+    """The value that a gate or a clawback looks at, and its bounds."""
     fields = read.mapping(value, path, KPI)
     if fields is None:
         return None
@@ -113,7 +136,7 @@ def _kpi(read: Reader, value: Value, path: Path) -> terms.KpiGate | None:
         bounds |= _between(read, fields["between"], (*path, "between"), bounds)
     status: str | None = "any"
     if "status" in fields:
-        status = read.choice(fields["status"], (*path, "status"), _STATUSES)
+        status = read.choice(fields["status"], (*path, "status"), STATUSES)
     sources = read.optional(fields, "sources", path, read.names)
     unit = read.optional(fields, "unit", path, read.name)
     since, until = _period(read, fields["period"], (*path, "period")) if "period" in fields else (None, None)

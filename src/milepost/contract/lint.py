@@ -94,7 +94,7 @@ def check_milestones(findings: Findings, milestones: Sequence[Milestone | None],
     _check_blocked(findings, milestones, blocked)
     if not amendments_signed and any(milestone.approval is not None for milestone in read):
         message = "amendments need no approval, although milestones do"
-        findings.warning(("amendments",), message, "name a policy as amendments.approval once that is supported")
+        findings.warning(("amendments",), message, "name a policy as amendments.approval")
 
 
 def check_total(findings: Findings, milestones: Sequence[Milestone | None], value_minor: int | None) -> None:

@@ -1,8 +1,11 @@
 """Milestones: what is delivered, what it is worth, and what has to hold before it bills."""
 
+from milepost.contract.approvals import read_approval
+from milepost.contract.durations import read_dates
+from milepost.contract.fees import read_fee
 from milepost.contract.findings import Path
-from milepost.contract.gates import read_gates
-from milepost.contract.keys import FEE, ITEM, MILESTONE
+from milepost.contract.gates import read_gates, read_kpi
+from milepost.contract.keys import CLAWBACK, CLAWBACK_WHEN, ITEM, MILESTONE
 from milepost.contract.tree import Value
 from milepost.contract.units import UNIT_CODES
 from milepost.contract.values import Reader
@@ -12,7 +15,7 @@ from milepost.core import money
 __all__ = ["BILL_ON", "read_milestones"]
 
 BILL_ON = ("next_invoice", "immediately")
-_REPEATS_LATER = ("monthly", "per_filing", "per_occurrence")
+_REPEATS = ("none", "monthly", "per_filing", "per_occurrence")
 _NO_ITEM = terms.Item()
 _ALL_OR_NOTHING = ("100",)
 
@@ -47,21 +50,23 @@ def _milestone(read: Reader, fields: dict[str, Value], path: Path, bill_on: str)
     id_ = read.optional(fields, "id", path, read.identifier)
     name = read.optional(fields, "name", path, read.text)
     criteria = read.optional(fields, "criteria", path, read.text)
-    fee = _fee(read, fields["fee"], (*path, "fee")) if "fee" in fields else None
+    fee = read_fee(read, fields["fee"], (*path, "fee")) if "fee" in fields else None
     tiers, any_percentage = (
         _partial(read, fields["partial"], (*path, "partial")) if "partial" in fields else (None, False)
     )
-    requires = read_gates(read, fields["requires"], (*path, "requires"), id_) if "requires" in fields else None
+    requires = None
+    if "requires" in fields:
+        requires = read_gates(read, fields["requires"], (*path, "requires"), id_, dependency=False)
     depends_on: tuple[terms.Gate, ...] | None = ()
     if "depends_on" in fields and fields["depends_on"] != []:
-        depends_on = read_gates(read, fields["depends_on"], (*path, "depends_on"), id_)
-    approval = _approval(read, fields["approval"], (*path, "approval")) if "approval" in fields else None
+        depends_on = read_gates(read, fields["depends_on"], (*path, "depends_on"), id_, dependency=True)
+    approval = read_approval(read, fields["approval"], (*path, "approval")) if "approval" in fields else None
     planned_on = read.optional(fields, "planned_on", path, read.day)
     optional = read.optional(fields, "optional", path, read.flag)
     if "retention" in fields:
         read.choice(fields["retention"], (*path, "retention"), ("none",))
-    if "repeats" in fields:
-        _repeats(read, fields["repeats"], (*path, "repeats"))
+    repeats = read.choice(fields["repeats"], (*path, "repeats"), _REPEATS) if "repeats" in fields else "none"
+    clawback = _clawback(read, fields["clawback"], (*path, "clawback")) if "clawback" in fields else None
     metadata = read.optional(fields, "metadata", path, read.text_map)
     item = _item(read, fields["item"], (*path, "item")) if "item" in fields else _NO_ITEM
     if "bill_on" in fields:
@@ -84,28 +89,9 @@ def _milestone(read: Reader, fields: dict[str, Value], path: Path, bill_on: str)
         item=item,
         bill_on=bill_on,
         metadata=metadata or {},
+        repeats=repeats or "none",
+        clawback=clawback,
     )
-
-
-def _fee(read: Reader, value: Value, path: Path) -> terms.Fee | None:
-    fields = read.mapping(value, path, FEE)
-    if fields is None:
-        return None
-    kinds = sorted(key for key in fields if key in FEE.supported or key in FEE.later)
-    if len(kinds) != 1:
-        if kinds or not fields:
-            found = " and ".join(kinds) or "nothing"
-            read.findings.error(path, f"holds {found}", "write one of fixed, percent_of_value")
-        return None
-    if kinds[0] == "fixed":
-        minor = read.amount(fields["fixed"], (*path, "fixed"))
-        return None if minor is None else terms.Fixed(minor)
-    if kinds[0] == "percent_of_value":
-        share = read.percentage(fields["percent_of_value"], (*path, "percent_of_value"))
-        if not read.has_value:
-            read.findings.error(path, "is a percentage of a value that is not given", "add value to the contract")
-        return None if share is None else terms.PercentOfValue(share)
-    return None
 
 
 def _partial(read: Reader, value: Value, path: Path) -> tuple[tuple[str, ...] | None, bool]:
@@ -129,24 +115,23 @@ def _partial(read: Reader, value: Value, path: Path) -> tuple[tuple[str, ...] | 
     return tuple(money.canonical(tier) for tier in tiers), False
 
 
-def _approval(read: Reader, value: Value, path: Path) -> str | None:
-    """A policy's name, or the word none: whether somebody signs is never left to a default."""
-    if value is None:
-        read.wrong(value, path, "a policy's name or none", 'write "none"')
+def _clawback(read: Reader, value: Value, path: Path) -> terms.Clawback | None:
+    fields = read.mapping(value, path, CLAWBACK)
+    if fields is None:
         return None
-    name = read.name(value, path)
-    if name == "none":
-        return name
-    return (
-        name if read.known(name, path, read.policies, "policy", 'define it under approvals, or write "none"') else None
-    )
-
-
-def _repeats(read: Reader, value: Value, path: Path) -> None:
-    if isinstance(value, str) and value in _REPEATS_LATER:
-        read.later(path)
-    else:
-        read.choice(value, path, ("none", *_REPEATS_LATER))
+    when = read.mapping(fields["when"], (*path, "when"), CLAWBACK_WHEN) if "when" in fields else None
+    kpi = read_kpi(read, when["kpi"], (*path, "when", "kpi")) if when and "kpi" in when else None
+    within = read_dates(read, fields["within"], (*path, "within")) if "within" in fields else None
+    share = None
+    if "share" in fields:
+        share = read.percentage(fields["share"], (*path, "share"), above_zero=True)
+    basis = read.choice(fields["basis"], (*path, "basis"), ("flat", "linear")) if "basis" in fields else "flat"
+    if basis == "linear" and within is not None and (within.days or not within.months):
+        message = f"{within.text} is no number of months, and linear goes by whole months"
+        read.findings.error((*path, "within"), message, "write months such as P6M, or basis: flat")
+    if kpi is None or within is None or share is None or basis is None:
+        return None
+    return terms.Clawback(when=kpi, within=within, share=share, linear=basis == "linear")
 
 
 def _item(read: Reader, value: Value, path: Path) -> terms.Item:

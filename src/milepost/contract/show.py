@@ -1,24 +1,23 @@
 """A resolved contract for reading: as plain values, and as sections of a page."""
 
 from datetime import date
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
 
+from milepost.contract.wording import duration, gate, moment, percentages, policy_step
 from milepost.core import money
 from milepost.core.contract import (
-    Completed,
+    Card,
     Contract,
-    DateGate,
-    EvidenceGate,
     Fixed,
-    Gate,
-    KpiGate,
     Milestone,
-    MilestoneGate,
     PercentOfValue,
     Person,
+    RateCard,
     Retention,
+    Success,
 )
 
 __all__ = ["Section", "as_plain", "sections"]
@@ -54,7 +53,10 @@ def sections(contract: Contract) -> list[Section]:
         Section("Milestones", ("milestone", "name", "fee", "bills at", "signed by", "notes"), _milestones(contract)),
         Section("Gates", ("milestone", "is submitted when", "bills when"), _gates(contract)),
         Section("Criteria", ("milestone", "is accepted when"), _criteria(contract)),
+        Section("Success fees", ("milestone", "share of the gain", "bounds"), _success_fees(contract)),
         Section("Retention", ("", ""), _retention(contract, contract.retention) if contract.retention else []),
+        Section("Time and materials", ("meter", "price", "unit"), _hours(contract)),
+        Section("Rate cards", ("card", "payer", "pays", "when"), _rate_cards(contract)),
     ]
     return [section for section in made if section.rows]
 
@@ -76,13 +78,22 @@ def _header(contract: Contract) -> list[tuple[str, ...]]:
         ("purchase order", contract.purchase_order or ""),
         ("buyer reference", contract.buyer_reference or ""),
         ("currency", contract.currency),
+        ("amends the version before", _amendment(contract)),
         ("value", "" if contract.value_minor is None else _money(contract, contract.value_minor)),
         ("in force from", f"{contract.effective_from.isoformat()} ({contract.timezone})"),
+        ("business days", contract.calendar or ""),
+        ("amendments signed by", contract.amendments_approval or "nobody"),
+        ("sign-off signed by", contract.signoff_approval or "nobody"),
         ("rounding", contract.rounding.replace("_", " ")),
         ("bills", _bill_on(contract.bill_on)),
         *((f"metadata {key}", text) for key, text in contract.metadata.items()),
     ]
     return [row for row in rows if row[1]]
+
+
+def _amendment(contract: Contract) -> str:
+    amendment = contract.amendment
+    return f"{amendment.mode.replace('_', ' ')} from {amendment.since}" if amendment is not None else ""
 
 
 def _bill_on(when: str) -> str:
@@ -104,7 +115,7 @@ def _policies(contract: Contract) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for name, policy in contract.policies.items():
         link = " then " if policy.sequential else " and "
-        steps = link.join(f"{step.quorum} of {step.role}" for step in policy.steps)
+        steps = link.join(policy_step(step, partial(_money, contract)) for step in policy.steps)
         order = "sequential" if policy.sequential else "parallel"
         rows.append((name, order, "yes" if policy.distinct else "no", steps))
     return rows
@@ -113,23 +124,66 @@ def _policies(contract: Contract) -> list[tuple[str, ...]]:
 def _milestones(contract: Contract) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for milestone in contract.milestones:
-        fee = milestone.fee
-        shown = _money(contract, fee.amount_minor) if isinstance(fee, Fixed) else ""
-        if isinstance(fee, PercentOfValue):
-            shown = f"{fee.percent} % of the value"
         tiers = "any completion" if milestone.partial_any else " ".join(f"{tier} %" for tier in milestone.tiers)
-        rows.append((milestone.id, milestone.name, shown, tiers, milestone.approval or "nobody", _notes(milestone)))
+        rows.append(
+            (
+                milestone.id,
+                milestone.name,
+                _fee(contract, milestone),
+                tiers,
+                milestone.approval or "nobody",
+                _notes(milestone),
+            )
+        )
+    return rows
+
+
+def _fee(contract: Contract, milestone: Milestone) -> str:
+    match milestone.fee:
+        case Fixed(amount_minor=amount):
+            return _money(contract, amount)
+        case PercentOfValue(percent=share):
+            return f"{share} % of the value"
+        case RateCard(card=card):
+            return f"by rate card {card}"
+        case Success(kpi=kpi):
+            return f"a share of {kpi}"
+
+
+def _success_fees(contract: Contract) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for milestone in contract.milestones:
+        fee = milestone.fee
+        if not isinstance(fee, Success):
+            continue
+        bounds = [
+            f"over {fee.baseline}",
+            f"at least {_money(contract, fee.floor_minor)}" if fee.floor_minor is not None else "",
+            f"at most {_money(contract, fee.cap_minor)}" if fee.cap_minor is not None else "",
+            "to date" if fee.to_date else "",
+        ]
+        rows.append((milestone.id, percentages(fee), ", ".join(bound for bound in bounds if bound)))
     return rows
 
 
 def _notes(milestone: Milestone) -> str:
     notes = [
+        "" if milestone.repeats == "none" else milestone.repeats.replace("_", " "),
         f"planned on {milestone.planned_on}" if milestone.planned_on else "",
         "optional" if milestone.optional else "",
         "" if milestone.retained else "nothing retained",
         "bills immediately" if milestone.bill_on == "immediately" else "",
+        _clawback(milestone),
     ]
     return ", ".join(note for note in notes if note)
+
+
+def _clawback(milestone: Milestone) -> str:
+    taken = milestone.clawback
+    if taken is None:
+        return ""
+    basis = "linear" if taken.linear else "flat"
+    return f"{taken.share} % ({basis}) taken back if {gate(taken.when)} within {duration(taken.within)}"
 
 
 def _criteria(contract: Contract) -> list[tuple[str, ...]]:
@@ -138,38 +192,9 @@ def _criteria(contract: Contract) -> list[tuple[str, ...]]:
 
 def _gates(contract: Contract) -> list[tuple[str, ...]]:
     return [
-        (milestone.id, "; ".join(map(_gate, milestone.requires)), "; ".join(map(_gate, milestone.depends_on)) or "then")
+        (milestone.id, "; ".join(map(gate, milestone.requires)), "; ".join(map(gate, milestone.depends_on)) or "then")
         for milestone in contract.milestones
     ]
-
-
-def _gate(gate: Gate) -> str:
-    match gate:
-        case Completed():
-            return "completed"
-        case EvidenceGate(names=names):
-            return f"evidence {', '.join(names)}"
-        case DateGate(on=on):
-            return f"from {on}"
-        case MilestoneGate(milestone=name, at_least=share):
-            return f"{name} accepted" if share == "100" else f"{name} accepted to {share} %"
-        case KpiGate():
-            return _kpi(gate)
-        case _:
-            raise NotImplementedError(type(gate).__name__)
-
-
-def _kpi(gate: KpiGate) -> str:
-    signs = ((gate.at_least, ">="), (gate.above, ">"), (gate.at_most, "<="), (gate.below, "<"))
-    bounds = " and ".join(f"{sign} {bound}" for bound, sign in signs if bound is not None)
-    parts = [
-        f"kpi {gate.id} {bounds or 'has a value'}",
-        f"in {gate.unit}" if gate.unit else "",
-        gate.status if gate.status != "any" else "",
-        f"from {' or '.join(gate.sources)}" if gate.sources else "",
-        f"for {gate.period_from or ''}..{gate.period_to or ''}" if gate.period_from or gate.period_to else "",
-    ]
-    return ", ".join(part for part in parts if part)
 
 
 def _retention(contract: Contract, retention: Retention) -> list[tuple[str, ...]]:
@@ -178,7 +203,38 @@ def _retention(contract: Contract, retention: Retention) -> list[tuple[str, ...]
         rows.append(("cap", _money(contract, retention.cap.amount_minor)))
     elif retention.cap is not None:
         rows.append(("cap", f"{retention.cap.percent_of_value} % of the {retention.cap.basis} value"))
+    rows += [
+        (f"from {step.from_percent_billed} % billed", f"{step.rate} % of every line") for step in retention.step_down
+    ]
     exempt = ", ".join(kind.replace("_", " ") for kind in retention.exempt)
     rows.append(("not from", exempt or "nothing is exempt"))
-    rows += [(f"release {rule.id}", f"{rule.share} % at the sign-off") for rule in retention.release]
+    rows += [(f"release {rule.id}", f"{rule.share} % {moment(rule.when)}") for rule in retention.release]
     return list(rows)
+
+
+def _hours(contract: Contract) -> list[tuple[str, ...]]:
+    hours = contract.time_and_materials
+    if hours is None:
+        return []
+    rows: list[tuple[str, ...]] = [
+        (meter, f"{rate.price} {contract.currency}", rate.unit) for meter, rate in hours.rates.items()
+    ]
+    if hours.not_to_exceed_minor is not None:
+        rows.append(("all together", f"not more than {_money(contract, hours.not_to_exceed_minor)}", ""))
+    return rows
+
+
+def _rate_cards(contract: Contract) -> list[tuple[str, ...]]:
+    return [
+        (name, payer, _card(contract, card), f"after {duration(card.pays_after)}" if card.pays_after else "")
+        for name, payers in contract.rate_cards.items()
+        for payer, card in payers.items()
+    ]
+
+
+def _card(contract: Contract, card: Card) -> str:
+    if card.percent_of_charge is not None:
+        return f"{card.percent_of_charge} % of the charge"
+    prices = [f"{code} {_money(contract, minor)}" for code, minor in card.procedures.items()]
+    rest = "nothing else" if card.otherwise_minor is None else f"otherwise {_money(contract, card.otherwise_minor)}"
+    return ", ".join([*prices, rest])

@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TypeVar
 
-from milepost.contract.findings import Findings, Path, dotted
+from milepost.contract.findings import Findings, Path
 from milepost.contract.keys import Shape
 from milepost.contract.tree import BROKEN, Real, Value, describe, quoted
 from milepost.core import money
@@ -51,9 +51,12 @@ class Reader:
         self.findings = findings
         self.exponent: int | None = None
         self.has_value = False
+        self.has_calendar = False
         self.milestones: frozenset[str] = frozenset()
         self.policies: frozenset[str] = frozenset()
-        self.roles: frozenset[str] = frozenset()
+        # None where the people could not be read: then no role is looked up.
+        self.roles: frozenset[str] | None = frozenset()
+        self.rate_cards: frozenset[str] = frozenset()
         # (milestone, the milestone it needs, path of the reference)
         self.dependencies: list[tuple[str, str, Path]] = []
 
@@ -65,18 +68,14 @@ class Reader:
             fix = "give a value, or leave the key out" if value is None else f"write {expected}"
         self.findings.error(path, f"{describe(value)} where {expected} is expected", fix)
 
-    def later(self, path: Path) -> None:
-        """A part of the language that nothing bills by yet."""
-        self.findings.error(path, f"not supported yet: {dotted(path)}", "leave it out in this version")
-
     # ------------------------------------------------------------------------------------------------- containers
 
     def mapping(self, value: Value, path: Path, shape: Shape) -> dict[str, Value] | None:
-        """A mapping with its keys checked; those that are unknown or not supported yet are left in it, unread."""
+        """A mapping with its keys checked; those that are unknown are left in it, unread."""
         if not isinstance(value, dict):
             self.wrong(value, path, f"a mapping with the keys {_listed(shape)}", "write it as key: value pairs")
             return None
-        if not value.keys() <= shape.supported:
+        if not value.keys() <= shape.keys:
             self.odd_keys(value, path, shape)
         for key in shape.required:
             if key not in value:
@@ -84,14 +83,11 @@ class Reader:
         return value
 
     def odd_keys(self, value: dict[str, Value], path: Path, shape: Shape) -> None:
-        """One finding for every key that the shape does not support."""
+        """One finding for every key that the shape does not have."""
         for key in value:
-            if key in shape.supported:
+            if key in shape.keys:
                 continue
-            if key in shape.later:
-                self.later((*path, key))
-                continue
-            near = self.findings.nearest(key, shape.supported | shape.later)
+            near = self.findings.nearest(key, shape.keys)
             fix = f'did you mean "{near}"?' if near else f"known here: {_listed(shape)}"
             self.findings.error((*path, key), f"the key {describe(key)} is unknown", fix)
 
@@ -255,6 +251,23 @@ class Reader:
         self.wrong(value, path, "a whole number from 1", fix)
         return None
 
+    def role(self, value: Value, path: Path) -> str | None:
+        """A role that somebody holds."""
+        name = self.name(value, path)
+        if name is None or self.roles is None or self.known(name, path, self.roles, "role", "add it under people"):
+            return name
+        return None
+
+    def one_of(self, value: dict[str, Value], path: Path, shape: Shape, what: str) -> str | None:
+        """The one key of the shape that a mapping holds; a finding for none and for several."""
+        kinds = sorted(shape.keys & value.keys())
+        if len(kinds) == 1:
+            return kinds[0]
+        listed = ", ".join(sorted(shape.keys))
+        if kinds or not value:
+            self.findings.error(path, f"holds {' and '.join(kinds) or 'nothing'}", f"{what} is one of {listed}")
+        return None
+
     def flag(self, value: Value, path: Path) -> bool | None:
         """True or false."""
         if isinstance(value, bool):
@@ -315,4 +328,4 @@ def shown(number: Fraction) -> str:
 
 
 def _listed(shape: Shape) -> str:
-    return ", ".join(sorted(shape.supported))
+    return ", ".join(sorted(shape.keys))

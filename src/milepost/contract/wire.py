@@ -1,4 +1,4 @@
-"""The document as it travels: JSON text with sorted keys and no spaces, equal for equal documents."""
+"""The document as it travels: JSON text with sorted keys (but rates) and no spaces, equal for equal documents."""
 
 import json
 import re
@@ -10,6 +10,7 @@ from milepost.contract.tree import MAX_DEPTH, Document, Real, Value, describe, q
 
 __all__ = ["NotJsonError", "to_wire"]
 
+_ORDERED = ("time_and_materials", "rates")
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 
 
@@ -43,7 +44,8 @@ def _write(value: Value, path: Path, document: Document, pieces: list[str]) -> N
         # The careful reader keeps to it; the quick one stops at the interpreter's own limit only.
         raise _not_json(path[:3], None, f"nested deeper than {MAX_DEPTH}", "a contract nests 8 deep at most")
     if isinstance(value, dict):
-        for place, key in enumerate(sorted(value)):
+        # A limit on hours is used up in the order of the rates, so that it is part of what was signed.
+        for place, key in enumerate(value if path == _ORDERED else sorted(value)):
             pieces.append(f"{',' if place else '{'}{_string(key)}:")
             _write(value[key], (*path, key), document, pieces)
         pieces.append("}" if value else "{}")

@@ -3,7 +3,8 @@
 from fractions import Fraction
 
 from milepost.contract.findings import Path
-from milepost.contract.keys import CAP, RELEASE, RETENTION
+from milepost.contract.keys import CAP, RELEASE, RETENTION, STEP_DOWN
+from milepost.contract.moments import read_moment
 from milepost.contract.tree import Value
 from milepost.contract.values import Reader, shown
 from milepost.core import contract as terms
@@ -13,8 +14,6 @@ __all__ = ["read_retention"]
 
 _EXEMPT = ("milestones", "success_fees", "time_and_materials")
 _BASES = ("original", "revised")
-# The moments of the language that need dates or durations.
-_LATER_MOMENTS = frozenset(("signoff", "date", "later_of", "earlier_of"))
 
 
 def read_retention(read: Reader, value: Value, path: Path) -> terms.Retention | None:
@@ -24,6 +23,9 @@ def read_retention(read: Reader, value: Value, path: Path) -> terms.Retention | 
         return None
     rate = read.optional(fields, "rate", path, read.percentage)
     cap = _cap(read, fields["cap"], (*path, "cap")) if "cap" in fields else None
+    step_down: tuple[terms.StepDown, ...] = ()
+    if "step_down" in fields and fields["step_down"] != []:
+        step_down = _step_down(read, fields["step_down"], (*path, "step_down"))
     exempt: tuple[str, ...] = ("time_and_materials",)
     if "exempt" in fields:
         exempt = _exempt(read, fields["exempt"], (*path, "exempt"))
@@ -32,7 +34,7 @@ def read_retention(read: Reader, value: Value, path: Path) -> terms.Retention | 
         release = _release(read, fields["release"], (*path, "release"))
     if rate is None or release is None:
         return None
-    return terms.Retention(rate=rate, cap=cap, exempt=exempt, release=release)
+    return terms.Retention(rate=rate, cap=cap, exempt=exempt, release=release, step_down=step_down)
 
 
 def _cap(read: Reader, value: Value, path: Path) -> terms.Cap | None:
@@ -56,6 +58,24 @@ def _cap(read: Reader, value: Value, path: Path) -> terms.Cap | None:
     elif "basis" in fields:
         read.findings.error((*path, "basis"), "has no meaning beside an amount", "leave it out")
     return terms.Cap(amount_minor=amount, percent_of_value=share, basis=basis)
+
+
+def _step_down(read: Reader, value: Value, path: Path) -> tuple[terms.StepDown, ...]:
+    if not read.has_value:
+        read.findings.error(path, "is a percentage of a value that is not given", "add value to the contract")
+    steps: list[terms.StepDown] = []
+    for place, item in enumerate(read.sequence(value, path, "a list of steps")):
+        here = (*path, place)
+        fields = read.mapping(item, here, STEP_DOWN) or {}
+        since = read.optional(fields, "from_percent_billed", here, read.percentage)
+        rate = read.optional(fields, "rate", here, read.percentage)
+        if since is None or rate is None:
+            continue
+        if steps and money.ratio(since) <= money.ratio(steps[-1].from_percent_billed):
+            message = f'"{since}" does not lie above "{steps[-1].from_percent_billed}"'
+            read.findings.error((*here, "from_percent_billed"), message, "the steps ascend")
+        steps.append(terms.StepDown(since, rate))
+    return tuple(steps)
 
 
 def _exempt(read: Reader, value: Value, path: Path) -> tuple[str, ...]:
@@ -97,10 +117,7 @@ def _rule(read: Reader, value: Value, path: Path, default_id: str, *, alone: boo
     elif not alone:
         read.findings.error((*path, "share"), "is missing", 'several releases name their shares; they add up to "100"')
         share = None
-    when = fields.get("when")
-    if isinstance(when, dict) and when and when.keys() <= _LATER_MOMENTS:
-        read.later((*path, "when"))
+    when = read_moment(read, fields["when"], (*path, "when")) if "when" in fields else None
+    if id_ is None or share is None or when is None:
         return None
-    if "when" in fields and read.choice(when, (*path, "when"), ("signoff",)) is None:
-        return None
-    return terms.Release(id=id_, share=share) if id_ is not None and share is not None else None
+    return terms.Release(id=id_, share=share, when=when)
