@@ -17,7 +17,7 @@ __all__ = ["bill", "entitled", "raise_retention"]
 
 def entitled(engagement: Engagement, place: Place, found: Assessment) -> int:
     """The gross that what is accepted is worth, in minor units."""
-    return money.percentage_of(engagement.agreed.fees[place.milestone], found.level, engagement.agreed.rounding)
+    return found.gross
 
 
 def bill(engagement: Engagement, place: Place, part: Occurrence, found: Assessment) -> bool:

@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 from milepost.core import gates, ids, money
 from milepost.core.calendar import END_OF_TIME, instant_text, start_of_day
-from milepost.core.contract import DateGate, Gate, KpiGate, MilestoneGate
+from milepost.core.contract import DateGate, Gate, KpiGate, MilestoneGate, RateCard, Success
 from milepost.core.entitlement import Assessment, assess
 from milepost.core.events import ClockTick, Event, Evidence, KpiEvent, Received, RegulatorDecision, UsageEvent
 from milepost.core.facts import (
@@ -13,6 +13,7 @@ from milepost.core.facts import (
     KpiFacts,
     Occurrence,
     Place,
+    Report,
     account_key,
     clock_key,
     contract_key,
@@ -22,7 +23,9 @@ from milepost.core.facts import (
 )
 from milepost.core.outputs import AuditEntry, Output
 from milepost.core.parts import Staged
+from milepost.core.pricing import Agreed, ByCard, BySuccess, Pricing, admitting
 from milepost.core.rules import kpis, spans
+from milepost.core.rules.fees import Price, price
 from milepost.core.rules.spans import Span
 from milepost.core.terms import Terms, compiled
 
@@ -170,8 +173,33 @@ class Engagement:
             gates.resolve(definition.depends_on, spans_of),
             part.reports,
             part.decisions,
+            self.pricing(place),
             self.until,
         )
+
+    def pricing(self, place: Place) -> Pricing:
+        """What the occurrence's fee is computed by."""
+        terms = self.agreed
+        definition = terms.milestones[place.milestone]
+        fee = definition.fee
+        if isinstance(fee, Success):
+            gates_ = admitting(definition, fee)
+            values = [
+                value
+                for value in self.kpi(fee.kpi).values
+                if value.at <= self.until and all(kpis.admits(gate, value, terms.zone) for gate in gates_)
+            ]
+            return BySuccess(fee, values, terms.zone, terms.contract.currency_exponent, terms.rounding)
+        if isinstance(fee, RateCard):
+            return ByCard(lambda report: self.price(place, report), terms.rounding)
+        return Agreed(terms.fees[place.milestone], terms.rounding)
+
+    def price(self, place: Place, report: Report | None) -> Price | None:
+        """What the rate card in force at the report's time pays for it; None where there is no rate."""
+        fee = self.agreed.milestones[place.milestone].fee
+        if not isinstance(fee, RateCard):
+            return None
+        return price(self.agreed.contract, fee, report.attributes if report else {})
 
     def audit(self, what: str, reason: str | None = None, line_id: str | None = None) -> None:
         """Add a link to the engagement's hash chain."""

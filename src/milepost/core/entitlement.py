@@ -16,6 +16,7 @@ from milepost.core import ids, money
 from milepost.core.contract import Completed, EvidenceGate, Milestone, Policy
 from milepost.core.facts import Decision, Report
 from milepost.core.gates import Condition, leaves, starts, true_at
+from milepost.core.pricing import NO_BASIS, Basis, Pricing
 from milepost.core.rules.approvals import COUNTED, NOT_OPEN, Ballot
 
 __all__ = ["STALE_SUBMISSION", "WAITING", "Assessment", "Submission", "assess", "reached"]
@@ -32,12 +33,26 @@ _NOTHING = Decimal(0)
 class Submission:
     """A claim put up for signing: open from `opened_at` until it ends."""
 
-    __slots__ = ("accepted_at", "ballot", "content", "end", "ended_at", "level", "number", "opened_at", "report")
+    __slots__ = (
+        "accepted_at",
+        "ballot",
+        "basis",
+        "content",
+        "end",
+        "ended_at",
+        "gross",
+        "level",
+        "number",
+        "opened_at",
+        "report",
+    )
 
     def __init__(self, number: int, opened_at: int, level: Decimal, report: Report | None, ballot: Ballot) -> None:
         self.number = number
         self.opened_at = opened_at
         self.level = level  # the completion claimed: the tier reached, or the percentage
+        self.basis = NO_BASIS  # what its amount is computed from beside the level
+        self.gross = 0  # to date in minor units, if this submission is accepted
         self.report = report
         self.ballot = ballot
         self.content: str = ""  # its hash
@@ -58,12 +73,15 @@ class Submission:
 class Assessment:
     """What follows from the facts: submissions, and the accepted percentage as it changed over time."""
 
-    __slots__ = ("accepted", "governing", "level", "outcomes", "submissions")
+    __slots__ = ("accepted", "basis", "governing", "gross", "level", "outcomes", "submissions", "whole")
 
     def __init__(self) -> None:
         self.submissions: list[Submission] = []
         self.accepted: list[tuple[int, Decimal]] = []
         self.level = _NOTHING
+        self.basis = NO_BASIS  # what the accepted amount is computed from beside the level
+        self.gross = 0  # entitled to date, in minor units
+        self.whole = 0  # to date, if all that can be claimed as things stand were accepted
         self.governing: Submission | None = None  # whose acceptance the level comes from
         self.outcomes: dict[int, str] = {}  # place of a decision -> what became of it
 
@@ -77,9 +95,9 @@ class Assessment:
         """Since when the level is what it is; None before the first acceptance."""
         return self.accepted[-1][0] if self.accepted else None
 
-    def accept(self, at: int, level: Decimal) -> None:
-        """From `at` on, `level` percent is accepted."""
-        self.level = level
+    def accept(self, at: int, level: Decimal, basis: Basis, gross: int) -> None:
+        """From `at` on, `level` percent is accepted, worth `gross` to date by `basis`."""
+        self.level, self.basis, self.gross = level, basis, gross
         if self.accepted and self.accepted[-1][0] == at:
             self.accepted.pop()
         self.accepted.append((at, level))
@@ -92,17 +110,24 @@ def reached(milestone: Milestone, completion: Decimal) -> Decimal:
     return max((tier for tier in map(money.percent, milestone.tiers) if tier <= completion), default=_NOTHING)
 
 
-def content_hash(milestone: Milestone, occurrence: str | None, level: Decimal, report: Report | None) -> str:
+def content_hash(
+    milestone: Milestone,
+    occurrence: str | None,
+    level: Decimal,
+    report: Report | None,
+    attributes: dict[str, str],
+    values: list[list[str | int | None]],
+) -> str:
     """What a signature is for, hashed (events.md, "submission_hash")."""
     return ids.digest(
         {
-            "attributes": {},
+            "attributes": attributes,
             "completion": percent_text(level),
             "criteria": milestone.criteria,
             "evidence": sorted(e.sha256 for e in report.evidence) if report else [],
             "milestone": milestone.id,
             "occurrence": occurrence,
-            "values": [],
+            "values": values,
         }
     )
 
@@ -123,8 +148,10 @@ class _Walk:
         holds_role: Callable[[str, str, int], bool],
         requires: Condition,
         depends: Condition,
+        pricing: Pricing,
     ) -> None:
         self.milestone = milestone
+        self.pricing = pricing
         self.policy = policy
         self.occurrence = occurrence
         self.holds_role = holds_role
@@ -142,20 +169,24 @@ class _Walk:
         """Whether all of `requires` holds at the instant for a claim of `level` percent."""
         return true_at(self.requires, at, self.report, level)
 
-    def claimed(self) -> Decimal:
-        """What the report in force reaches; a milestone that asks for no completion is claimed whole."""
-        if self.driven and self.report is not None and self.report.kind == "WITHDRAWN":
+    def claimed(self, report: Report | None) -> Decimal:
+        """What the report reaches; a milestone that asks for no completion is claimed whole."""
+        if self.driven and report is not None and report.kind == "WITHDRAWN":
             return _NOTHING
         if not self.reported:
             return _WHOLE
-        return reached(self.milestone, money.percent(self.report.completion)) if self.report else _NOTHING
+        return reached(self.milestone, money.percent(report.completion)) if report else _NOTHING
+
+    def priced(self, report: Report) -> bool:
+        """Whether a report takes effect: what claims something needs a price (rule 20)."""
+        return self.claimed(report) == _NOTHING or self.pricing.rated(report)
 
     def take_report(self, report: Report, at: int) -> None:
         """Put a report in force; one that claims less than what is open or accepted corrects it."""
         self.report = report
         if not self.driven:
             return
-        level = self.claimed()
+        level = self.claimed(self.report)
         if self.reported and level == _NOTHING and not self.found.submissions:
             self.below = True
         completion = money.percent(report.completion) if self.reported else level
@@ -164,17 +195,57 @@ class _Walk:
                 submission.close(CORRECTED, at)
         if level < self.found.level:
             self.found.governing = None
-            self.found.accept(at, level)
+            basis = self.found.basis if level > 0 else NO_BASIS
+            self.found.accept(at, level, basis, self.pricing.amount(level, basis, at))
+
+    def exceeds(self, level: Decimal, basis: Basis, gross: int) -> bool:
+        """Whether this is more than what is accepted: a higher level, or other facts that give a higher amount."""
+        found = self.found
+        return level > found.level or (level == found.level and basis != found.basis and gross > found.gross)
+
+    def restate(self, at: int) -> None:
+        """Bring what is claimed or accepted down to facts that price it lower; what prices it higher is claimed."""
+        found = self.found
+        if not self.pricing.follows_facts:
+            return
+        for submission in found.submissions:
+            if not submission.alive:
+                continue
+            basis = self.pricing.restated(at, self.report, submission.level, found.level, found.basis)
+            if basis is None:
+                continue
+            lower = self.pricing.amount(submission.level, basis, at) < submission.gross
+            settled = submission.ballot.complete and not self.pricing.corrects(basis, submission.basis)
+            lapsed = found.level > 0 and self.pricing.lapsed(submission.basis, found.basis)
+            if lapsed or (lower and not settled):
+                submission.close(CORRECTED, at)
+        if found.level == _NOTHING:
+            return
+        basis = self.pricing.restated(at, self.report, found.level, found.level, found.basis)
+        if basis is None or basis == found.basis:
+            return
+        gross = self.pricing.amount(found.level, basis, at)
+        if gross < found.gross:
+            if found.governing is not None and found.governing.accepted_at != at:
+                found.governing = None
+            found.accept(at, found.level, basis, gross)
 
     def open(self, at: int, again: bool) -> None:
         """Open the next submission if there is something new to sign (rule 13).
 
         `again`: something is dated now that may claim unchanged content once more.
         """
-        level = self.claimed()
-        if level <= self.found.level or not self.required(level, at):
+        level, found, pricing = self.claimed(self.report), self.found, self.pricing
+        if level < found.level or level == _NOTHING:
             return
-        content = content_hash(self.milestone, self.occurrence, level, self.report)
+        basis = pricing.claimed(at, self.report, level, found.level, found.basis)
+        if basis is None:
+            return
+        gross = pricing.amount(level, basis, at)
+        if not self.exceeds(level, basis, gross) or not self.required(level, at):
+            return
+        priced = pricing.attributes(basis), pricing.values(basis)
+        content = content_hash(self.milestone, self.occurrence, level, self.report, *priced)
         last = self.found.submissions[-1] if self.found.submissions else None
         if last is not None and content == last.content:
             # unchanged content: after a correction always, else with the next report (or, without reports, value)
@@ -187,7 +258,7 @@ class _Walk:
         reporter = self.report.reported_by if self.report and self.report.kind != "WITHDRAWN" else None
         ballot = Ballot(self.policy, at, reporter, self.holds_role)
         submission = Submission(len(self.found.submissions) + 1, at, level, self.report, ballot)
-        submission.content = content
+        submission.content, submission.basis, submission.gross = content, basis, gross
         self.found.submissions.append(submission)
         early, self.early = self.early, []
         for _, decided in groupby(early, key=lambda item: item[1].at):
@@ -259,9 +330,17 @@ class _Walk:
             ):
                 submission.accepted_at = at
                 level = self.certified(submission)
-                if level > self.found.level:
+                gross = self.pricing.amount(level, submission.basis, at)
+                if self.exceeds(level, submission.basis, gross):
                     self.found.governing = submission
-                    self.found.accept(at, level)
+                    self.found.accept(at, level, submission.basis, gross)
+
+    def conclude(self, at: int) -> Assessment:
+        """What was found, once the last instant is over."""
+        found, pricing = self.found, self.pricing
+        basis = pricing.claimed(at, self.report, _WHOLE, found.level, found.basis)
+        found.whole = found.gross if basis is None else pricing.amount(_WHOLE, basis, at)
+        return found
 
 
 def assess(
@@ -273,6 +352,7 @@ def assess(
     depends: Condition,
     reports: Sequence[Report],
     decisions: Sequence[Decision],
+    pricing: Pricing,
     until: int,
 ) -> Assessment:
     """Walk over the facts of an occurrence up to the instant `until`, included.
@@ -280,13 +360,14 @@ def assess(
     `requires` and `depends` are the gates, resolved; `reports` are in the order in which they took
     effect, `decisions` in the order of arrival.
     """
-    walk = _Walk(milestone, policy, occurrence, holds_role, requires, depends)
+    walk = _Walk(milestone, policy, occurrence, holds_role, requires, depends, pricing)
     dated: dict[int, tuple[list[Report], list[tuple[int, Decision]]]] = {}
     for report in reports:
-        dated.setdefault(report.at, ([], []))[0].append(report)
+        if walk.priced(report):
+            dated.setdefault(report.at, ([], []))[0].append(report)
     for place, decision in enumerate(decisions):
         dated.setdefault(decision.at, ([], []))[1].append((place, decision))
-    closings = set(starts(requires))
+    closings = set(starts(requires)).union(pricing.instants)
     for since in closings.union(starts(depends)):
         dated.setdefault(since, ([], []))
     for at in sorted(dated):
@@ -295,12 +376,14 @@ def assess(
         reported, decided = dated[at]
         if reported:
             walk.take_report(reported[-1], at)
+        walk.restate(at)
         if reported or at in closings:
             claims = bool(reported) and reported[-1].kind != "WITHDRAWN"
             walk.open(at, claims or (at in closings and not walk.driven))
         walk.decide_all(decided, at)
         walk.accept(at)
+        walk.restate(at)
     for place, decision in enumerate(decisions):
         if decision.at > until:
             walk.found.outcomes[place] = NOT_OPEN
-    return walk.found
+    return walk.conclude(until)

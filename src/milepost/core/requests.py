@@ -1,6 +1,5 @@
 """What signers are asked, and how it ended: each change of a step of a submission, said once."""
 
-from milepost.core import money
 from milepost.core.engagement import Engagement
 from milepost.core.entitlement import Assessment, Submission
 from milepost.core.events import Evidence
@@ -49,7 +48,7 @@ def _say(engagement: Engagement, place: Place, part: Occurrence, submission: Sub
         kind,
         submission.content,
         people=tuple(p.id for p in people if terms.holds_role(p.id, role, submission.opened_at)),
-        gross_minor=money.percentage_of(terms.fees[place.milestone], submission.level, terms.rounding),
+        gross_minor=submission.gross,
         evidence=submission.report.evidence if submission.report else (),
     )
 

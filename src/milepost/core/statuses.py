@@ -40,8 +40,7 @@ def flag(engagement: Engagement, place: Place, part: Occurrence, found: Assessme
 def state(engagement: Engagement, place: Place, part: Occurrence, found: Assessment, parked: list[str]) -> None:
     """State where the occurrence stands, if that changed."""
     terms, account = engagement.agreed, engagement.account
-    fee, worth = terms.fees[place.milestone], entitled(engagement, place, found)
-    held_back = worth != part.billed_minor or fee == 0
+    held_back = entitled(engagement, place, found) != part.billed_minor
     now = lifecycle.derive(found, part.billed_minor != 0, held_back, account.terminated_at is not None)
     if now != part.state and (part.state, now) not in lifecycle.TRANSITIONS:
         raise LifecycleError(f"{engagement.name}: milestone {place.milestone} cannot go from {part.state} to {now}")
@@ -55,10 +54,10 @@ def state(engagement: Engagement, place: Place, part: Occurrence, found: Assessm
         occurrence_id=place.occurrence,
         state=now,
         completion=part.reports[-1].completion if part.reports else "0",
-        billed_completion=part.billed_completion if part.billed_minor or fee == 0 else "0",
+        billed_completion=part.billed_completion if part.billed_minor or found.gross == 0 else "0",
         missing=() if now == "CANCELLED" else outstanding(engagement, place, part, found),
         parked=tuple(early + parked),
-        at_stake_minor=0 if now == "CANCELLED" else fee - part.billed_minor,
+        at_stake_minor=0 if now == "CANCELLED" else found.whole - part.billed_minor,
         currency=terms.contract.currency,
         currency_exponent=terms.contract.currency_exponent,
         submission=last.number if last else 0,

@@ -21,7 +21,7 @@ from milepost.core.contract import (
 )
 from milepost.core.gates import leaves
 
-__all__ = ["NO_POLICY", "Terms", "compiled", "gates", "is_to_date"]
+__all__ = ["NO_POLICY", "Terms", "compiled", "gates", "is_success", "is_to_date"]
 
 NO_POLICY = Policy(steps=())  # `approval: none`: a submission that is settled as it opens
 
@@ -43,6 +43,9 @@ class Terms:
         self.measured: dict[str, list[str]] = {}
         self.due: list[tuple[int, str]] = []
         for name in self.ordered:
+            fee = self.milestones[name].fee
+            if isinstance(fee, Success):
+                _append(self.measured, fee.kpi, name)
             for gate in leaves(gates(self.milestones[name])):
                 if isinstance(gate, MilestoneGate):
                     _append(self.dependants, gate.milestone, name)
@@ -89,6 +92,11 @@ class Terms:
                 if (holder.since is None or holder.since <= day) and (holder.until is None or day <= holder.until):
                     return True
         return False
+
+
+def is_success(milestone: Milestone) -> bool:
+    """Whether the fee is a share of a gain: retention may exempt it."""
+    return isinstance(milestone.fee, Success)
 
 
 def is_to_date(milestone: Milestone) -> bool:

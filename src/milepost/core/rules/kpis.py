@@ -10,7 +10,7 @@ from milepost.core.contract import KpiGate
 from milepost.core.facts import KpiValue
 from milepost.core.rules.spans import Span
 
-__all__ = ["InForce", "in_force", "placed", "satisfies", "spans"]
+__all__ = ["InForce", "admits", "in_force", "placed", "satisfies", "spans", "successive"]
 
 _DAY = timedelta(days=1)
 
@@ -33,7 +33,8 @@ def placed(value: KpiValue, zone: str) -> tuple[int, int]:
     return (until, since)
 
 
-def _admitted(gate: KpiGate, value: KpiValue, zone: str) -> bool:
+def admits(gate: KpiGate, value: KpiValue, zone: str) -> bool:
+    """Whether a value counts for a gate, whatever it is: its source, status, unit and period."""
     if gate.sources and value.source not in gate.sources:
         return False
     if gate.status != "any" and value.final != (gate.status == "final"):
@@ -55,11 +56,15 @@ def _admitted(gate: KpiGate, value: KpiValue, zone: str) -> bool:
 
 def in_force(gate: KpiGate, values: list[KpiValue], zone: str, until: int) -> list[InForce]:
     """The values in force one after another, of those that the gate admits and that were observed by `until`."""
-    admitted = sorted((v for v in values if v.at <= until and _admitted(gate, v, zone)), key=lambda v: v.at)
+    return successive([v for v in values if v.at <= until and admits(gate, v, zone)], zone)
+
+
+def successive(values: list[KpiValue], zone: str) -> list[InForce]:
+    """The values in force one after another, of values that all count."""
     best: dict[tuple[int, int], dict[str, KpiValue]] = {}  # place -> source -> the revision in force
     found: list[InForce] = []
     top: tuple[int, int] | None = None
-    for value in admitted:
+    for value in sorted(values, key=lambda v: v.at):
         place = placed(value, zone)
         by_source = best.setdefault(place, {})
         known = by_source.get(value.source)

@@ -1,0 +1,109 @@
+"""Fees that follow from facts: a share of a gain, a payer's rate card (rules 19, 20). Exact; nobody rounds here."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import NamedTuple
+
+from milepost.core import money
+from milepost.core.contract import Card, Contract, RateCard, Success
+
+__all__ = ["PRICING", "Price", "charge_of", "price", "success_minor"]
+
+PAYER, PROCEDURE, CHARGE = "payer_id", "procedure_code", "charge"
+PRICING = (PAYER, PROCEDURE, CHARGE)  # the attributes of a report that a rate card can read
+
+
+class Price(NamedTuple):
+    """What a card pays for the whole of a report, in minor units, exact; and what it was found by."""
+
+    minor: Fraction
+    payer: str
+    procedure: str | None
+    attributes: tuple[tuple[str, str], ...]  # those of the report that price
+    due_after: str | None
+
+
+def success_minor(fee: Success, value: str, exponent: int) -> Fraction:
+    """The success fee for a value, in minor units, exact; 0 where there is no gain.
+
+    `value` and `fee.baseline` are major units; `exponent` is the currency's.
+    """
+    gain = money.ratio(value) - money.ratio(fee.baseline)
+    if gain <= 0:
+        return Fraction(0)
+    earned = _marginal(fee, gain) if fee.marginal else _slab(fee, gain)
+    minor = earned * int(10**exponent) / 100
+    if fee.floor_minor is not None:
+        minor = max(minor, Fraction(fee.floor_minor))
+    return minor if fee.cap_minor is None else min(minor, Fraction(fee.cap_minor))
+
+
+def _marginal(fee: Success, gain: Fraction) -> Fraction:
+    """Each tier's rate on its part of the gain."""
+    earned = below = Fraction(0)
+    for tier in fee.tiers:
+        upper = gain if tier.up_to is None else min(gain, money.ratio(tier.up_to))
+        if upper > below:
+            earned += (upper - below) * money.ratio(tier.rate)
+            below = upper
+    return earned
+
+
+def _slab(fee: Success, gain: Fraction) -> Fraction:
+    """The rate of the gain's tier on all of it; a gain beyond the last tier counts up to its end."""
+    for tier in fee.tiers:
+        if tier.up_to is None or gain <= money.ratio(tier.up_to):
+            return gain * money.ratio(tier.rate)
+    last = fee.tiers[-1]
+    return money.ratio(last.up_to or "0") * money.ratio(last.rate)
+
+
+def price(contract: Contract, fee: RateCard, attributes: Mapping[str, str]) -> Price | None:
+    """What the card in this version of the contract pays for a report with these attributes; None: it has no rate."""
+    payer, card = _card(contract, fee, attributes)
+    if card is None:
+        return None
+    reads: tuple[str, ...] = (PAYER, PROCEDURE)
+    if card.percent_of_charge is not None:
+        charge = attributes.get(CHARGE)
+        if charge is None or charge_of(charge) is None:
+            return None
+        reads = (PAYER, CHARGE)
+        minor = money.ratio(card.percent_of_charge) * money.ratio(charge) * int(10**contract.currency_exponent) / 100
+    else:
+        known = card.procedures.get(attributes.get(PROCEDURE, ""), card.otherwise_minor)
+        if known is None:
+            return None
+        minor = Fraction(known)
+    return Price(
+        minor=minor,
+        payer=payer,
+        procedure=attributes.get(PROCEDURE),
+        attributes=tuple((name, pricing_text(name, attributes[name])) for name in reads if name in attributes),
+        due_after=card.pays_after.text if card.pays_after else None,
+    )
+
+
+def _card(contract: Contract, fee: RateCard, attributes: Mapping[str, str]) -> tuple[str, Card | None]:
+    payer = attributes.get(PAYER) or contract.customer_metadata.get(PAYER, "")
+    return payer, contract.rate_cards[fee.card].get(payer)
+
+
+def reads_charge(contract: Contract, fee: RateCard, attributes: Mapping[str, str]) -> bool:
+    """Whether the report's charge decides its price."""
+    _, card = _card(contract, fee, attributes)
+    return card is not None and card.percent_of_charge is not None
+
+
+def charge_of(text: str) -> Fraction | None:
+    """A charge as an exact ratio of major units; None for what is no decimal, or below zero."""
+    try:
+        charge = money.ratio(text)
+    except ValueError:
+        return None
+    return charge if charge >= 0 else None
+
+
+def pricing_text(name: str, text: str) -> str:
+    """An attribute as it is compared and hashed: a charge is a number, "250.00" is "250"."""
+    return money.canonical(text) if name == CHARGE and charge_of(text) is not None else text
