@@ -2,7 +2,7 @@
 
 import typer
 
-from milepost.cli import audit, bench, broker, config, contract, demo, publish, run, simulate, tail, topics
+from milepost.cli import audit, bench, broker, config, contract, demo, explain, publish, run, simulate, tail, topics
 
 __all__ = ["app", "main"]
 
@@ -22,6 +22,7 @@ app.add_typer(bench.app, name="bench")
 app.add_typer(audit.app, name="audit")
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)
+app.command("explain")(explain.explain)
 app.command("publish")(publish.publish)
 app.command("tail")(tail.tail)
 

@@ -1,16 +1,13 @@
 """`milepost audit`: an engagement's audit trail, read from the ledger, and whether its hash chain is sound."""
 
 import json
-from pathlib import Path
 
 import typer
 
-from milepost import settings
+from milepost.cli.database import reading_ledger
 from milepost.codec.json_forms import output_to_json
 from milepost.core.outputs import AuditEntry
 from milepost.ledger import chain
-from milepost.ledger.reading import LedgerReading
-from milepost.sql.engine import DatabaseError, UnavailableError, connect
 
 __all__ = ["app"]
 
@@ -51,21 +48,8 @@ def verify(engagement: str = ENGAGEMENT, as_json: bool = JSON) -> None:
 
 
 def _entries(engagement: str) -> list[AuditEntry]:
-    try:
-        engine = connect(settings.load().database_url.get_secret_value())
-        # SQLite would make the file and then miss its tables.
-        if engine.url.get_backend_name() == "sqlite" and not Path(engine.url.database or "").is_file():
-            raise DatabaseError(
-                f"MILEPOST_DATABASE_URL names {engine.url.database}, which is not a file yet; "
-                "`milepost run ledger` makes it"
-            )
-        try:
-            entries = LedgerReading(engine).audit(engagement)
-        finally:
-            engine.dispose()
-    except (settings.SettingsError, DatabaseError, UnavailableError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
+    with reading_ledger() as ledger:
+        entries = ledger.audit(engagement)
     if not entries:
         typer.echo(f"the ledger has no audit entry of engagement {engagement!r}", err=True)
         raise typer.Exit(1)

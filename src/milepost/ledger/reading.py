@@ -80,6 +80,10 @@ class LedgerReading:
         """Invoice lines, by engagement and in the order in which they were raised."""
         return self._outputs(InvoiceLine, tables.invoice_lines, engagement)
 
+    def engagement_of(self, line_id: str) -> str | None:
+        """Whose line that is, or None."""
+        return queries.engagement_of(self._engine, line_id)
+
     def totals(self, engagement: str | None = None) -> list[LineTotals]:
         """Lines added up by engagement and currency."""
         return [LineTotals(*group, *sums) for group, sums in queries.totals(self._engine, engagement).items()]

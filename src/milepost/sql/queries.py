@@ -8,7 +8,7 @@ from sqlalchemy import Engine, Table, func, select, union
 from milepost.sql import tables
 from milepost.sql.engine import reading
 
-__all__ = ["engagement_ids", "retention_sums", "rows", "sink_positions", "totals"]
+__all__ = ["engagement_ids", "engagement_of", "retention_sums", "rows", "sink_positions", "totals"]
 
 
 def rows(engine: Engine, table: Table, engagement: str | None = None) -> list[dict[str, Any]]:
@@ -37,6 +37,14 @@ def engagement_ids(engine: Engine) -> list[str]:
     known = union(select(tables.milestone_status.c.engagement_id), select(tables.invoice_lines.c.engagement_id))
     with reading(engine) as connection:
         return sorted(connection.execute(known).scalars())
+
+
+def engagement_of(engine: Engine, line_id: str) -> str | None:
+    """The engagement that a line belongs to, or None."""
+    line = tables.invoice_lines.c
+    with reading(engine) as connection:
+        found: str | None = connection.execute(select(line.engagement_id).where(line.line_id == line_id)).scalar()
+        return found
 
 
 def retention_sums(engine: Engine, engagement: str | None = None) -> dict[tuple[str, str, int], dict[str, int]]:

@@ -1,0 +1,33 @@
+"""The ledger's database, opened for a command that only reads."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from milepost import settings
+from milepost.ledger.reading import LedgerReading
+from milepost.sql.engine import DatabaseError, UnavailableError, connect
+
+__all__ = ["reading_ledger"]
+
+
+@contextmanager
+def reading_ledger() -> Iterator[LedgerReading]:
+    """The ledger that MILEPOST_DATABASE_URL names; ends the command with status 2 where it cannot be read."""
+    try:
+        engine = connect(settings.load().database_url.get_secret_value())
+        # SQLite would make the file and then miss its tables.
+        if engine.url.get_backend_name() == "sqlite" and not Path(engine.url.database or "").is_file():
+            raise DatabaseError(
+                f"MILEPOST_DATABASE_URL names {engine.url.database}, which is not a file yet; "
+                "`milepost run ledger` makes it"
+            )
+        try:
+            yield LedgerReading(engine)
+        finally:
+            engine.dispose()
+    except (settings.SettingsError, DatabaseError, UnavailableError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
