@@ -85,9 +85,8 @@ def _target(line: InvoiceLine, before: Sequence[InvoiceLine], held: int, contrac
         return []
     terms = Terms(contract)
     definitions = {one.id: one for one in contract.milestones}
-    subject = sum(
-        one.gross_minor for one in (*before, line) if _subject(terms, definitions.get(one.milestone_id or ""))
-    )
+    lines = [one for one in (*before, line) if _subject(terms, definitions.get(one.milestone_id or ""))]
+    subject = sum(one.gross_minor for one in lines)
     target = money.percentage_of(subject, terms.rate, terms.rounding)
     if target - held != line.retained_minor:
         return []

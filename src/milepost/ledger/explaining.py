@@ -89,11 +89,11 @@ def explain_milestone(material: Material, status: MilestoneStatus) -> Explanatio
 def _line(line: InvoiceLine, material: Material) -> list[str]:
     raised = next((e for e in material.audit if e.what == "LINE" and e.line_id == line.line_id), None)
     what = _named(line.milestone_id or "the engagement", line.occurrence_id)
+    amounts = [_amount(line, minor) for minor in (line.gross_minor, line.retained_minor, line.payable_minor)]
     said = [
         f"{line.line_id}: {line.kind}, {line.description}",
         f"{what} of {line.engagement_id}, revision {line.revision}, customer {line.customer_id}",
-        f"gross {_amount(line, line.gross_minor)} = retained {_amount(line, line.retained_minor)} "
-        f"+ payable {_amount(line, line.payable_minor)}",
+        f"gross {amounts[0]} = retained {amounts[1]} + payable {amounts[2]}",
         f"accepted {_instant(line.accepted_at)}",
     ]
     if raised is not None:
@@ -127,8 +127,8 @@ def _causes(line: InvoiceLine, material: Material) -> list[str]:
             by_event.setdefault(entry.event_id, entry)
     said = []
     for cause in line.caused_by:
-        entry = next((found for name, found in by_event.items() if cause.endswith(f"/{name}")), None)
-        became = f": {entry.what.lower()}, dated {_instant(entry.occurred_at)}" if entry is not None else ""
+        found = next((entry for name, entry in by_event.items() if cause.endswith(f"/{name}")), None)
+        became = f": {found.what.lower()}, dated {_instant(found.occurred_at)}" if found is not None else ""
         said.append(cause + became)
     return said
 
