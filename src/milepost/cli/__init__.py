@@ -2,7 +2,21 @@
 
 import typer
 
-from milepost.cli import audit, bench, broker, config, contract, demo, explain, publish, run, simulate, tail, topics
+from milepost.cli import (
+    audit,
+    bench,
+    broker,
+    config,
+    contract,
+    demo,
+    explain,
+    preview,
+    publish,
+    run,
+    simulate,
+    tail,
+    topics,
+)
 
 __all__ = ["app", "main"]
 
@@ -15,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(config.app, name="config")
 app.add_typer(run.app, name="run")
+contract.app.command("preview")(preview.preview)
 app.add_typer(contract.app, name="contract")
 app.command("broker")(broker.broker)
 app.add_typer(topics.app, name="topics")

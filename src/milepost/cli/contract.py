@@ -1,7 +1,8 @@
-"""`milepost contract lint|show`: what is wrong with a contract, and what it says."""
+"""`milepost contract lint|show|graph`: what is wrong with a contract, what it says, and how it hangs together."""
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,9 @@ import typer
 
 from milepost.contract import Parsed, parse
 from milepost.contract.findings import Finding
+from milepost.contract.picture import as_mermaid, as_text, draw
 from milepost.contract.show import Section, as_plain, sections
+from milepost.contract.svg import as_svg
 
 __all__ = ["app", "read"]
 
@@ -90,6 +93,30 @@ def show(file: Path = FILE, as_json: bool = JSON) -> None:
             _print_table(section)
         else:
             typer.echo("\n".join(_plain_table(section)) + "\n")
+
+
+class Form(StrEnum):
+    """How a graph is printed."""
+
+    text = "text"
+    mermaid = "mermaid"
+    svg = "svg"
+
+
+FORM = typer.Option(None, "--format", help="text, mermaid or svg; by default text on a terminal, else svg.")
+
+
+@app.command()
+def graph(file: Path = FILE, form: Form | None = FORM) -> None:
+    """Print milestones, gates and money as a picture. Exit status as for `lint`."""
+    parsed = read(file)
+    if parsed.contract is None:
+        for finding in parsed.findings:
+            typer.echo(finding.text(parsed.source), err=True)
+        raise typer.Exit(_status([parsed]))
+    chosen = form or (Form.text if sys.stdout.isatty() else Form.svg)
+    writers = {Form.text: as_text, Form.mermaid: as_mermaid, Form.svg: as_svg}
+    typer.echo(writers[chosen](draw(parsed.contract)), nl=False)
 
 
 def _plain_table(section: Section) -> list[str]:

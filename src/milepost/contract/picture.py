@@ -2,8 +2,11 @@
 
 from typing import NamedTuple
 
-from milepost.contract.show import describe_fee, describe_gate, describe_moment
-from milepost.core.contract import AllOf, AnyOf, Contract, Gate, Milestone, MilestoneGate
+from milepost.contract.show import fee_text, money_text
+from milepost.contract.wording import gate as gate_text
+from milepost.contract.wording import moment
+from milepost.core.contract import Contract, Milestone, MilestoneGate
+from milepost.core.gates import leaves
 
 __all__ = ["Arrow", "Box", "Picture", "as_mermaid", "as_text", "draw"]
 
@@ -50,23 +53,21 @@ def draw(contract: Contract) -> Picture:
     if contract.time_and_materials is not None:
         boxes.append(_time_and_materials(contract))
     if contract.retention is not None:
-        rules = tuple(
-            f"{rule.id}: {rule.share} % at {describe_moment(rule.when)}" for rule in contract.retention.release
-        )
+        rules = tuple(f"{rule.id}: {rule.share} % {moment(rule.when)}" for rule in contract.retention.release)
         boxes.append(Box("@retention", "Retention", f"{contract.retention.rate} % withheld", rules, last))
     title = f"{contract.engagement}, version {contract.version}, {contract.currency}"
     return Picture(title, tuple(boxes), tuple(arrows))
 
 
 def _box(contract: Contract, milestone: Milestone, layer: int) -> Box:
-    conditions = [describe_gate(gate) for gate in milestone.requires]
-    conditions += [describe_gate(gate) for gate in milestone.depends_on if not isinstance(gate, MilestoneGate)]
+    conditions = [gate_text(gate) for gate in milestone.requires]
+    conditions += [gate_text(gate) for gate in milestone.depends_on if not isinstance(gate, MilestoneGate)]
     if milestone.approval:
         conditions.append(f"signed: {milestone.approval}")
     if milestone.repeats != "none":
         conditions.append(f"repeats {milestone.repeats.replace('_', ' ')}")
     title = milestone.id if milestone.name == milestone.id else f"{milestone.id}: {milestone.name}"
-    return Box(milestone.id, title, describe_fee(contract, milestone.fee), tuple(conditions), layer)
+    return Box(milestone.id, title, fee_text(contract, milestone), tuple(conditions), layer)
 
 
 def _time_and_materials(contract: Contract) -> Box:
@@ -74,23 +75,16 @@ def _time_and_materials(contract: Contract) -> Box:
     assert terms is not None
     rates = tuple(f"{name}: {rate.price} {contract.currency} per {rate.unit}" for name, rate in terms.rates.items())
     limit = terms.not_to_exceed_minor
-    most = "" if limit is None else f", at most {contract.show_money(limit)}"
+    most = "" if limit is None else f", at most {money_text(contract, limit)}"
     return Box("@time", "Time and materials", f"monthly{most}", rates, 0)
 
 
 def _dependencies(milestone: Milestone) -> list[Arrow]:
     found: dict[str, str] = {}
-    for gate in _leaves((*milestone.requires, *milestone.depends_on)):
+    for gate in leaves((*milestone.requires, *milestone.depends_on)):
         if isinstance(gate, MilestoneGate):
             found.setdefault(gate.milestone, "" if gate.at_least == "100" else f"at least {gate.at_least} %")
     return [Arrow(source, milestone.id, label) for source, label in found.items()]
-
-
-def _leaves(gates: tuple[Gate, ...]) -> list[Gate]:
-    found: list[Gate] = []
-    for gate in gates:
-        found += _leaves(gate.gates) if isinstance(gate, AllOf | AnyOf) else [gate]
-    return found
 
 
 def as_text(picture: Picture) -> str:

@@ -20,7 +20,7 @@ from milepost.core.contract import (
     Success,
 )
 
-__all__ = ["Section", "as_plain", "sections"]
+__all__ = ["Section", "as_plain", "fee_text", "money_text", "sections"]
 
 
 class Section(NamedTuple):
@@ -61,7 +61,8 @@ def sections(contract: Contract) -> list[Section]:
     return [section for section in made if section.rows]
 
 
-def _money(contract: Contract, minor: int) -> str:
+def money_text(contract: Contract, minor: int) -> str:
+    """An amount of minor units with the contract's currency."""
     return f"{money.format_minor(minor, contract.currency_exponent)} {contract.currency}"
 
 
@@ -79,7 +80,7 @@ def _header(contract: Contract) -> list[tuple[str, ...]]:
         ("buyer reference", contract.buyer_reference or ""),
         ("currency", contract.currency),
         ("amends the version before", _amendment(contract)),
-        ("value", "" if contract.value_minor is None else _money(contract, contract.value_minor)),
+        ("value", "" if contract.value_minor is None else money_text(contract, contract.value_minor)),
         ("in force from", f"{contract.effective_from.isoformat()} ({contract.timezone})"),
         ("business days", contract.calendar or ""),
         ("amendments signed by", contract.amendments_approval or "nobody"),
@@ -115,7 +116,7 @@ def _policies(contract: Contract) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for name, policy in contract.policies.items():
         link = " then " if policy.sequential else " and "
-        steps = link.join(policy_step(step, partial(_money, contract)) for step in policy.steps)
+        steps = link.join(policy_step(step, partial(money_text, contract)) for step in policy.steps)
         order = "sequential" if policy.sequential else "parallel"
         rows.append((name, order, "yes" if policy.distinct else "no", steps))
     return rows
@@ -129,7 +130,7 @@ def _milestones(contract: Contract) -> list[tuple[str, ...]]:
             (
                 milestone.id,
                 milestone.name,
-                _fee(contract, milestone),
+                fee_text(contract, milestone),
                 tiers,
                 milestone.approval or "nobody",
                 _notes(milestone),
@@ -138,10 +139,11 @@ def _milestones(contract: Contract) -> list[tuple[str, ...]]:
     return rows
 
 
-def _fee(contract: Contract, milestone: Milestone) -> str:
+def fee_text(contract: Contract, milestone: Milestone) -> str:
+    """What a milestone is worth, in a few words."""
     match milestone.fee:
         case Fixed(amount_minor=amount):
-            return _money(contract, amount)
+            return money_text(contract, amount)
         case PercentOfValue(percent=share):
             return f"{share} % of the value"
         case RateCard(card=card):
@@ -158,8 +160,8 @@ def _success_fees(contract: Contract) -> list[tuple[str, ...]]:
             continue
         bounds = [
             f"over {fee.baseline}",
-            f"at least {_money(contract, fee.floor_minor)}" if fee.floor_minor is not None else "",
-            f"at most {_money(contract, fee.cap_minor)}" if fee.cap_minor is not None else "",
+            f"at least {money_text(contract, fee.floor_minor)}" if fee.floor_minor is not None else "",
+            f"at most {money_text(contract, fee.cap_minor)}" if fee.cap_minor is not None else "",
             "to date" if fee.to_date else "",
         ]
         rows.append((milestone.id, percentages(fee), ", ".join(bound for bound in bounds if bound)))
@@ -200,7 +202,7 @@ def _gates(contract: Contract) -> list[tuple[str, ...]]:
 def _retention(contract: Contract, retention: Retention) -> list[tuple[str, ...]]:
     rows = [("rate", f"{retention.rate} % of every line")]
     if retention.cap is not None and retention.cap.amount_minor is not None:
-        rows.append(("cap", _money(contract, retention.cap.amount_minor)))
+        rows.append(("cap", money_text(contract, retention.cap.amount_minor)))
     elif retention.cap is not None:
         rows.append(("cap", f"{retention.cap.percent_of_value} % of the {retention.cap.basis} value"))
     rows += [
@@ -220,7 +222,7 @@ def _hours(contract: Contract) -> list[tuple[str, ...]]:
         (meter, f"{rate.price} {contract.currency}", rate.unit) for meter, rate in hours.rates.items()
     ]
     if hours.not_to_exceed_minor is not None:
-        rows.append(("all together", f"not more than {_money(contract, hours.not_to_exceed_minor)}", ""))
+        rows.append(("all together", f"not more than {money_text(contract, hours.not_to_exceed_minor)}", ""))
     return rows
 
 
@@ -235,6 +237,6 @@ def _rate_cards(contract: Contract) -> list[tuple[str, ...]]:
 def _card(contract: Contract, card: Card) -> str:
     if card.percent_of_charge is not None:
         return f"{card.percent_of_charge} % of the charge"
-    prices = [f"{code} {_money(contract, minor)}" for code, minor in card.procedures.items()]
-    rest = "nothing else" if card.otherwise_minor is None else f"otherwise {_money(contract, card.otherwise_minor)}"
+    prices = [f"{code} {money_text(contract, minor)}" for code, minor in card.procedures.items()]
+    rest = "nothing else" if card.otherwise_minor is None else f"otherwise {money_text(contract, card.otherwise_minor)}"
     return ", ".join([*prices, rest])

@@ -1,6 +1,8 @@
 """A contract's picture as SVG: layers from left to right, a box a milestone, an arrow a dependency.
 
-No library draws it: the layers are known, and a picture in a contract's appendix must be the same bytes on every machine."""
+No library draws it: the layers are known, and a picture in a contract's appendix must be the same bytes on every
+machine.
+"""
 
 import textwrap
 from html import escape

@@ -67,20 +67,22 @@ def retention_steps(
 ) -> list[str]:
     """What the line withholds, gives back or pays out, and the balance after it."""
     event = next((one for one in events if one.line_id == line.line_id), None)
+    held = sum(one.retained_minor for one in before if one.kind != "RETENTION_RELEASE")
     if event is None:
-        return ["nothing is withheld from it"]
+        cap = Terms(contract).cap_minor if contract is not None else None
+        why = f": the cap of {_show(line, cap)} is reached" if cap is not None and held >= cap else ""
+        return [f"nothing is withheld from it{why}"]
     balance = f"balance {_show(line, event.balance_minor)}"
     if event.kind == "RELEASED":
         named = f"{len(event.releases)} holds" if len(event.releases) != 1 else "one hold"
         return [f"released {_show(line, event.amount_minor)} by rule {event.release_id}, of {named}; {balance}"]
-    held = sum(one.retained_minor for one in before if one.kind != "RETENTION_RELEASE")
     steps = _target(line, before, held, contract)
     word = "withheld" if event.kind == "HELD" else "given back"
     return [*steps, f"{word} {_show(line, event.amount_minor)}; {balance}"]
 
 
 def _target(line: InvoiceLine, before: Sequence[InvoiceLine], held: int, contract: Contract | None) -> list[str]:
-    """Rate x gross to date - held to date, if that gives what was withheld (no cap, no step-down, no sign-off yet)."""
+    """Rate x gross to date - held to date, if that gives what was withheld (no step-down, no sign-off yet)."""
     if contract is None or contract.retention is None:
         return []
     terms = Terms(contract)
@@ -88,12 +90,13 @@ def _target(line: InvoiceLine, before: Sequence[InvoiceLine], held: int, contrac
     lines = [one for one in (*before, line) if _subject(terms, definitions.get(one.milestone_id or ""))]
     subject = sum(one.gross_minor for one in lines)
     target = money.percentage_of(subject, terms.rate, terms.rounding)
+    most = "" if terms.cap_minor is None or target <= terms.cap_minor else f", at most {_show(line, terms.cap_minor)}"
+    if terms.cap_minor is not None:
+        target = min(target, terms.cap_minor)
     if target - held != line.retained_minor:
         return []
-    rate = contract.retention.rate
-    return [
-        f"{rate} % of {_show(line, subject)} gross to date = {_show(line, target)}, held to date {_show(line, held)}"
-    ]
+    share = f"{contract.retention.rate} % of {_show(line, subject)} gross to date"
+    return [f"{share}{most} = {_show(line, target)}, held to date {_show(line, held)}"]
 
 
 def _subject(terms: Terms, definition: Milestone | None) -> bool:
