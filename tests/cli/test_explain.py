@@ -31,7 +31,7 @@ def test_every_line_is_explained_to_the_cent(story: Story) -> None:
         assert all(piece.sha256 in out for piece in line.evidence)
         if line.kind != "RETENTION_RELEASE":
             assert EXPLAINED.search(out)[1] == format_minor(line.gross_minor, line.currency_exponent)  # type: ignore[index]
-        assert (re.search(r"^  withheld ", out, re.M) is not None) == (line.retained_minor > 0)
+        assert (re.search(r"^  withheld ", out, re.MULTILINE) is not None) == (line.retained_minor > 0)
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)

@@ -1,5 +1,6 @@
 """`milepost contract graph`: the pictures are golden files, and their parts are what the contract says."""
 
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,13 +21,10 @@ def graph(*arguments: str | Path) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("form", ["text", "mermaid", "svg"])
-def test_picture(form: str, request: pytest.FixtureRequest) -> None:
+def test_picture(form: str, golden: Callable[[Path, str], None]) -> None:
     status, out, err = graph(WHOLE, "--format", form)
     assert (status, err) == (0, "")
-    golden = HERE / "pictures" / f"erp_rollout.{form}"
-    if request.config.getoption("--golden"):
-        golden.write_text(out, encoding="utf-8")
-    assert out == golden.read_text(encoding="utf-8")
+    golden(HERE / "pictures" / f"erp_rollout.{form}", out)
 
 
 def test_every_milestone_is_a_box_and_every_dependency_an_arrow_to_the_right() -> None:
