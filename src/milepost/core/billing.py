@@ -2,14 +2,16 @@
 
 from milepost.core import money
 from milepost.core.calendar import instant_text, local_date
-from milepost.core.contract import DateGate, KpiGate, Milestone
+from milepost.core.contract import DateGate, KpiGate, Milestone, Success
 from milepost.core.engagement import Engagement
 from milepost.core.entitlement import Assessment, percent_text
 from milepost.core.events import Evidence
 from milepost.core.facts import Hold, KpiValue, Occurrence, Place, occurrence_key
 from milepost.core.gates import leaves
 from milepost.core.outputs import InvoiceLine, RetentionEvent
-from milepost.core.rules import retention
+from milepost.core.pricing import NO_BASIS
+from milepost.core.rules import kpis, retention
+from milepost.core.rules.fees import Price
 from milepost.core.rules.spans import holds
 
 __all__ = ["bill", "entitled", "raise_retention"]
@@ -29,20 +31,20 @@ def bill(engagement: Engagement, place: Place, part: Occurrence, found: Assessme
         return False
     terms, account = engagement.agreed, engagement.account
     definition = terms.milestones[place.milestone]
-    grown = found.level > money.percent(part.billed_completion)
+    period = kpis.placed(found.basis.value, terms.zone) if found.basis.value else None
     corrected = bool(found.accepted) and found.governing is None
     # a credit that a correction brought is dated like it; one that a late fact brought, like the fact
     at = (found.accepted_at if gross > 0 or corrected else None) or engagement.at
     subject = _subject(engagement, definition, part, gross, at)
     retained = retention.change(account, terms, account.subject_minor + subject) if subject else 0
-    kind = ("MILESTONE" if grown else "ADJUSTMENT") if gross > 0 else ("ADJUSTMENT" if found.level else "REVERSAL")
+    kind = _kind(part, found, gross, period)
     part.lines += 1
     line = _line(engagement, place, part, found, kind, gross, retained, at)
     if gross > 0:
         part.charge_revision = part.lines
     part.billed_minor += gross
     part.subject_minor += subject
-    part.billed_completion = completion
+    part.billed_completion, part.billed_period = completion, period
     part.billed_at = max(at, engagement.at)  # what closed the last gate may have arrived before the rest
     account.gross_minor += gross
     account.payable_minor += line.payable_minor
@@ -53,6 +55,16 @@ def bill(engagement: Engagement, place: Place, part: Occurrence, found: Assessme
     if retained:
         _withhold(engagement, place, part, line, retained)
     return True
+
+
+def _kind(part: Occurrence, found: Assessment, gross: int, period: tuple[int, int] | None) -> str:
+    """MILESTONE for what came about or grew, REVERSAL for what is brought to zero, ADJUSTMENT for the rest."""
+    if gross < 0:
+        return "ADJUSTMENT" if found.gross else "REVERSAL"
+    came_about = part.billed_minor == 0 and found.basis != NO_BASIS
+    newer = period is not None and part.billed_period is not None and period > part.billed_period
+    grown = found.level > money.percent(part.billed_completion)
+    return "MILESTONE" if grown or came_about or newer else "ADJUSTMENT"
 
 
 def _subject(engagement: Engagement, definition: Milestone, part: Occurrence, gross: int, at: int) -> int:
@@ -78,8 +90,12 @@ def _line(
     at: int,
 ) -> InvoiceLine:
     contract, definition = engagement.agreed.contract, engagement.agreed.milestones[place.milestone]
-    measured = _measured(engagement, definition, at) if gross > 0 else []
+    price = _price(found)
+    measured = _measured(engagement, definition, found, at) if gross > 0 or found.basis.value else []
     attributes = {**contract.metadata, **definition.metadata}
+    if price is not None:
+        attributes.update(payer_id=price.payer)
+        attributes.update({} if price.procedure is None else {"procedure_code": price.procedure})
     if measured:
         value = measured[0][1]
         attributes.update(kpi_id=measured[0][0], kpi_value=value.value, kpi_revision=str(value.revision))
@@ -120,7 +136,7 @@ def _line(
         service_to=day,
         accepted_at=at,
         bill_on=definition.bill_on,
-        due_after=None,
+        due_after=price.due_after if price else None,
         corrects_line_id=corrects,
         caused_by=caused_by,
         evidence=evidence,
@@ -133,15 +149,29 @@ def _description(definition: Milestone, part: Occurrence, found: Assessment, kin
         return definition.name
     if kind == "REVERSAL":
         return f"{definition.name} (reversed)"
+    if percent_text(found.level) == part.billed_completion:
+        return f"{definition.name} ({'to date' if kind == 'MILESTONE' else 'adjusted'})"
     word = "" if kind == "MILESTONE" else "adjusted "
     return f"{definition.name} ({word}to {percent_text(found.level)} %)"
 
 
-def _measured(engagement: Engagement, definition: Milestone, at: int) -> list[tuple[str, KpiValue]]:
-    """The values that the milestone's KPI gates saw at the instant."""
+def _price(found: Assessment) -> Price | None:
+    """What the rate card paid for what is accepted, or, where nothing is any more, for what was accepted last."""
+    accepted = (s.basis for s in reversed(found.submissions) if s.accepted_at is not None)
+    basis = next((b for b in (found.basis, *accepted) if b.shares), NO_BASIS)
+    return basis.shares[-1].price if basis.shares else None
+
+
+def _measured(
+    engagement: Engagement, definition: Milestone, assessment: Assessment, at: int
+) -> list[tuple[str, KpiValue]]:
+    """The value that a success fee is computed from, then those that the milestone's KPI gates saw at the instant."""
     found: list[tuple[str, KpiValue]] = []
+    priced_by, fee = assessment.basis.value, definition.fee
+    if isinstance(fee, Success) and priced_by is not None:
+        found.append((fee.kpi, priced_by))
     for gate in leaves(definition.requires + definition.depends_on):
-        if not isinstance(gate, KpiGate):
+        if not isinstance(gate, KpiGate) or gate.id in {kpi for kpi, _ in found}:
             continue
         value = next((value for since, value in reversed(engagement.forces(gate)) if since <= at), None)
         if value is not None:

@@ -73,7 +73,7 @@ class Submission:
 class Assessment:
     """What follows from the facts: submissions, and the accepted percentage as it changed over time."""
 
-    __slots__ = ("accepted", "basis", "governing", "gross", "level", "outcomes", "submissions", "whole")
+    __slots__ = ("accepted", "basis", "governing", "gross", "level", "outcomes", "submissions", "unpriced", "whole")
 
     def __init__(self) -> None:
         self.submissions: list[Submission] = []
@@ -82,6 +82,7 @@ class Assessment:
         self.basis = NO_BASIS  # what the accepted amount is computed from beside the level
         self.gross = 0  # entitled to date, in minor units
         self.whole = 0  # to date, if all that can be claimed as things stand were accepted
+        self.unpriced = False  # the last report has no price, or there is no value to compute one from
         self.governing: Submission | None = None  # whose acceptance the level comes from
         self.outcomes: dict[int, str] = {}  # place of a decision -> what became of it
 
@@ -335,10 +336,12 @@ class _Walk:
                     self.found.governing = submission
                     self.found.accept(at, level, submission.basis, gross)
 
-    def conclude(self, at: int) -> Assessment:
-        """What was found, once the last instant is over."""
+    def conclude(self, at: int, last: Report | None) -> Assessment:
+        """What was found, once the last instant is over; `last` is the last report, priced or not."""
         found, pricing = self.found, self.pricing
         basis = pricing.claimed(at, self.report, _WHOLE, found.level, found.basis)
+        awaited = self.reported and last is None
+        found.unpriced = not awaited and (basis is None or not (last is None or self.priced(last)))
         found.whole = found.gross if basis is None else pricing.amount(_WHOLE, basis, at)
         return found
 
@@ -386,4 +389,4 @@ def assess(
     for place, decision in enumerate(decisions):
         if decision.at > until:
             walk.found.outcomes[place] = NOT_OPEN
-    return walk.conclude(until)
+    return walk.conclude(until, reports[-1] if reports else None)

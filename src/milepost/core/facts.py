@@ -94,6 +94,7 @@ class Occurrence(msgspec.Struct, array_like=True):
     status_digest: bytes = b""
     dates: dict[str, int] = {}  # a date gate's day -> the tick at which it passed
     lower: list[Report] = []  # refused as LOWER_COMPLETION: sent again after a correction, they stay refused
+    billed_period: tuple[int, int] | None = None  # (end, start) of the value that a success fee was billed by
 
 
 class KpiValue(msgspec.Struct, frozen=True, array_like=True):

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from milepost.core import billing, requests, settlement, statuses
 from milepost.core.calendar import END_OF_TIME
 from milepost.core.checks import check
-from milepost.core.contract import DateGate
+from milepost.core.contract import DateGate, RateCard
 from milepost.core.engagement import Engagement
 from milepost.core.entitlement import STALE_SUBMISSION, WAITING, Assessment, percent_text
 from milepost.core.events import ApprovalDecision, ClockTick, EngagementEvent, MilestoneEvent, Received
@@ -200,6 +200,8 @@ def _record(engagement: Engagement, intake: Intake, found: dict[Place, Assessmen
 
 def _waits(engagement: Engagement, event: MilestoneEvent, place: Place, found: Assessment) -> str | None:
     """Why a report claims nothing yet although it is in force, if the reason is the report's own."""
+    if found.unpriced and isinstance(engagement.agreed.milestones[place.milestone].fee, RateCard):
+        return "RATE_NOT_FOUND"
     if event.kind != "REPORTED":  # what corrects has its effect, whatever it leaves to be claimed
         return None
     part = engagement.occurrence(place)

@@ -6,6 +6,7 @@ An intake says what became of the event and which milestones it concerns; it rai
 from typing import NamedTuple
 
 from milepost.core import money
+from milepost.core.contract import Milestone, RateCard
 from milepost.core.engagement import Engagement
 from milepost.core.events import (
     ApprovalDecision,
@@ -18,6 +19,7 @@ from milepost.core.events import (
     UsageEvent,
 )
 from milepost.core.facts import Decision, KpiValue, Place, Report, kpi_key
+from milepost.core.rules import fees
 
 __all__ = ["APPLIED", "DEAD", "PARKED", "REFUSED", "WAITING", "Intake", "everything", "take"]
 
@@ -121,6 +123,10 @@ def _report(engagement: Engagement, event: MilestoneEvent) -> Intake:
     wrong = _occurrence(engagement, event)
     if wrong is not None:
         return wrong
+    definition = engagement.agreed.milestones[event.milestone_id]
+    wrong = _charge(engagement, definition, event)
+    if wrong is not None:
+        return wrong
     place = Place(event.milestone_id, event.occurrence_id)
     part = engagement.occurrence(place)
     withdrawn = event.kind == "WITHDRAWN"
@@ -133,7 +139,8 @@ def _report(engagement: Engagement, event: MilestoneEvent) -> Intake:
         evidence=() if withdrawn else event.evidence,
         attributes=event.attributes,
     )
-    if any(_says_the_same(report, known) for known in part.reports + part.lower if known.at == report.at):
+    rivals = [known for known in part.reports + part.lower if known.at == report.at]
+    if any(_says_the_same(definition, report, known) for known in rivals):
         return _refused("DUPLICATE")
     last = part.reports[-1] if part.reports else None
     if last is not None:
@@ -160,14 +167,28 @@ def _occurrence(engagement: Engagement, event: MilestoneEvent | ApprovalDecision
     return Intake(DEAD, "INVALID_VALUE", message=message)
 
 
-def _says_the_same(report: Report, known: Report) -> bool:
-    return (report.kind, report.completion, report.reported_by, report.evidence, report.attributes) == (
+def _charge(engagement: Engagement, definition: Milestone, event: MilestoneEvent) -> Intake | None:
+    """What is wrong with the charge that a report is priced by; where nothing reads it, it may be anything."""
+    fee, charge = definition.fee, event.attributes.get(fees.CHARGE)
+    if not isinstance(fee, RateCard) or charge is None or event.kind == "WITHDRAWN":
+        return None
+    if fees.charge_of(charge) is not None or not fees.reads_charge(engagement.agreed.contract, fee, event.attributes):
+        return None
+    message = f'attributes.charge: {charge[:60]!r} is no charge; expected a decimal string of zero or more, as "250.00"'
+    return Intake(DEAD, "INVALID_VALUE", message=message)
+
+
+def _says_the_same(definition: Milestone, report: Report, known: Report) -> bool:
+    """Whether two reports have the same content: of the attributes only those that price are part of it (rule 7)."""
+    same = (report.kind, report.completion, report.reported_by, report.evidence) == (
         known.kind,
         known.completion,
         known.reported_by,
         known.evidence,
-        known.attributes,
     )
+    if not same or not isinstance(definition.fee, RateCard):
+        return same
+    return fees.pricing_content(report.attributes) == fees.pricing_content(known.attributes)
 
 
 def _measurement(engagement: Engagement, event: KpiEvent) -> Intake:

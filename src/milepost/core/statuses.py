@@ -6,14 +6,26 @@ import msgspec
 
 from milepost.core import lifecycle, money
 from milepost.core.billing import entitled
-from milepost.core.contract import AllOf, AnyOf, Completed, DateGate, EvidenceGate, Gate, KpiGate, MilestoneGate
+from milepost.core.contract import (
+    AllOf,
+    AnyOf,
+    Completed,
+    DateGate,
+    EvidenceGate,
+    Gate,
+    KpiGate,
+    Milestone,
+    MilestoneGate,
+    RateCard,
+    Success,
+)
 from milepost.core.engagement import Engagement
 from milepost.core.entitlement import WAITING, Assessment, percent_text, reached
 from milepost.core.facts import Occurrence, Place, Report
 from milepost.core.gates import carries, leaves
 from milepost.core.invariants import LifecycleError
 from milepost.core.outputs import MilestoneStatus, Missing
-from milepost.core.rules import spans
+from milepost.core.rules import fees, spans
 from milepost.core.settlement import signoff_missing
 
 __all__ = ["flag", "outstanding", "signoff_status", "state"]
@@ -112,10 +124,14 @@ def outstanding(engagement: Engagement, place: Place, part: Occurrence, found: A
     """What keeps the occurrence from billing (further): gates, signatures, dependencies, a suspension."""
     definition = engagement.agreed.milestones[place.milestone]
     missing: list[Missing] = []
-    if found.level < 100:
-        report = part.reports[-1] if part.reports else None
-        current = found.current
-        for gate in definition.requires:
+    report = part.reports[-1] if part.reports else None
+    current = found.current
+    if found.unpriced:
+        missing.extend(_unpriced(engagement, definition, report))
+    last = found.submissions[-1] if found.submissions else None
+    # where all is accepted, a submission is for other facts that give a higher amount
+    if found.level < 100 or (last is not None and (last.alive or last.end == "REJECTED")):
+        for gate in definition.requires if found.level < 100 else ():
             missing.extend(_missing(engagement, place, gate, report, found))
         if current is not None:
             policy = engagement.agreed.policies[place.milestone]
@@ -125,15 +141,37 @@ def outstanding(engagement: Engagement, place: Place, part: Occurrence, found: A
                 so_far = f", {signed} of {quorum} have" if quorum > 1 else ""
                 detail = f"{role} has not signed submission {current.number}{so_far}"
                 missing.append(Missing(gate=f"approval:{role}", detail=detail, since=current.opened_at))
-        elif found.submissions and found.submissions[-1].end == "REJECTED":
-            last = found.submissions[-1]
-            detail = f"submission {last.number} was rejected; the next report opens the next one"
+        elif last is not None and last.end == "REJECTED":
+            detail = f"submission {last.number} was rejected; the next {_opener(definition)} opens the next one"
             missing.append(Missing(gate="approval", detail=detail, since=last.ended_at))
         for gate in definition.depends_on:
             missing.extend(_missing(engagement, place, gate, report, found))
     if engagement.account.suspended and entitled(engagement, place, found) != part.billed_minor:
         missing.append(Missing(gate="suspended", detail="the engagement is suspended", since=None))
     return tuple(missing)
+
+
+def _opener(definition: Milestone) -> str:
+    """What claims again after a rejection."""
+    looked_at = list(leaves(definition.requires))
+    asks = any(isinstance(gate, Completed | EvidenceGate) for gate in looked_at)
+    return "value" if not asks and any(isinstance(gate, KpiGate) for gate in looked_at) else "report"
+
+
+def _unpriced(engagement: Engagement, definition: Milestone, report: Report | None) -> list[Missing]:
+    """What there is no amount without: a payer's rate, or a value that counts."""
+    since = report.at if report else None
+    fee = definition.fee
+    if isinstance(fee, RateCard):
+        given = dict(fees.pricing_content(report.attributes if report else {}))
+        named = ", ".join(f"{name} {text}" for name, text in given.items()) or "a report that names no payer"
+        return [Missing(gate="rate", detail=f"rate card {fee.card} has no rate for {named}", since=since)]
+    if isinstance(fee, Success) and all(
+        not isinstance(gate, KpiGate) or gate.id != fee.kpi for gate in leaves(definition.requires)
+    ):
+        detail = f"no value of {fee.kpi} that the fee can be computed from"
+        return [Missing(gate=f"kpi:{fee.kpi}", detail=detail, since=since)]
+    return []
 
 
 def _missing(
@@ -143,6 +181,8 @@ def _missing(
     if isinstance(gate, Completed):
         completion = money.percent(report.completion) if report else money.percent("0")
         if reached(definition, completion) > found.level:
+            if found.unpriced:
+                return []
             if found.current is not None or not found.submissions or found.submissions[-1].accepted_at is None:
                 return []
             detail = f"{percent_text(found.level)} % was certified; the next report claims the rest"

@@ -5,9 +5,10 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from milepost.core import money
+from milepost.core.checks import check_decimal
 from milepost.core.contract import Card, Contract, RateCard, Success
 
-__all__ = ["PRICING", "Price", "charge_of", "price", "success_minor"]
+__all__ = ["CHARGE", "Price", "charge_of", "price", "pricing_content", "reads_charge", "success_minor"]
 
 PAYER, PROCEDURE, CHARGE = "payer_id", "procedure_code", "charge"
 PRICING = (PAYER, PROCEDURE, CHARGE)  # the attributes of a report that a rate card can read
@@ -79,7 +80,7 @@ def price(contract: Contract, fee: RateCard, attributes: Mapping[str, str]) -> P
         minor=minor,
         payer=payer,
         procedure=attributes.get(PROCEDURE),
-        attributes=tuple((name, pricing_text(name, attributes[name])) for name in reads if name in attributes),
+        attributes=pricing_content(attributes, reads),
         due_after=card.pays_after.text if card.pays_after else None,
     )
 
@@ -97,13 +98,16 @@ def reads_charge(contract: Contract, fee: RateCard, attributes: Mapping[str, str
 
 def charge_of(text: str) -> Fraction | None:
     """A charge as an exact ratio of major units; None for what is no decimal, or below zero."""
-    try:
-        charge = money.ratio(text)
-    except ValueError:
+    if check_decimal(CHARGE, text) is not None:
         return None
+    charge = money.ratio(text)
     return charge if charge >= 0 else None
 
 
-def pricing_text(name: str, text: str) -> str:
-    """An attribute as it is compared and hashed: a charge is a number, "250.00" is "250"."""
+def pricing_content(attributes: Mapping[str, str], names: tuple[str, ...] = PRICING) -> tuple[tuple[str, str], ...]:
+    """The attributes that price, as they are compared and hashed: a charge is a number, "250.00" is "250"."""
+    return tuple((name, _canonical(name, attributes[name])) for name in names if name in attributes)
+
+
+def _canonical(name: str, text: str) -> str:
     return money.canonical(text) if name == CHARGE and charge_of(text) is not None else text
