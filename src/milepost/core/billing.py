@@ -6,15 +6,16 @@ from milepost.core.contract import DateGate, KpiGate, Milestone, Success
 from milepost.core.engagement import Engagement
 from milepost.core.entitlement import Assessment, percent_text
 from milepost.core.events import Evidence
-from milepost.core.facts import Hold, KpiValue, Occurrence, Place, occurrence_key
+from milepost.core.facts import KpiValue, Occurrence, Place
 from milepost.core.gates import leaves
-from milepost.core.outputs import InvoiceLine, RetentionEvent
+from milepost.core.outputs import InvoiceLine
+from milepost.core.posting import credit, post, subject_of
 from milepost.core.pricing import NO_BASIS
-from milepost.core.rules import kpis, retention
+from milepost.core.rules import kpis
 from milepost.core.rules.fees import Price
 from milepost.core.rules.spans import holds
 
-__all__ = ["bill", "entitled", "raise_retention"]
+__all__ = ["bill", "entitled"]
 
 
 def entitled(engagement: Engagement, place: Place, found: Assessment) -> int:
@@ -29,31 +30,24 @@ def bill(engagement: Engagement, place: Place, part: Occurrence, found: Assessme
     if gross == 0:
         part.billed_completion = completion
         return False
-    terms, account = engagement.agreed, engagement.account
+    terms = engagement.agreed
     definition = terms.milestones[place.milestone]
     period = kpis.placed(found.basis.value, terms.zone) if found.basis.value else None
     corrected = bool(found.accepted) and found.governing is None
     # a credit that a correction brought is dated like it; one that a late fact brought, like the fact
     at = (found.accepted_at if gross > 0 or corrected else None) or engagement.at
-    subject = _subject(engagement, definition, part, gross, at)
-    retained = retention.change(account, terms, account.subject_minor + subject) if subject else 0
+    subject = subject_of(engagement, terms.subject(definition), part.billed_minor, part.subject_minor, gross, at)
     kind = _kind(part, found, gross, period)
     part.lines += 1
-    line = _line(engagement, place, part, found, kind, gross, retained, at)
+    post(engagement, place, "fee", _line(engagement, place, part, found, kind, gross, at), subject)
     if gross > 0:
         part.charge_revision = part.lines
+    else:
+        credit(engagement, place, "fee", part.lines - 1, -gross)
     part.billed_minor += gross
     part.subject_minor += subject
     part.billed_completion, part.billed_period = completion, period
     part.billed_at = max(at, engagement.at)  # what closed the last gate may have arrived before the rest
-    account.gross_minor += gross
-    account.payable_minor += line.payable_minor
-    account.subject_minor += subject
-    account.held_minor += retained
-    engagement.outputs.append(line)
-    engagement.audit("LINE", kind, line.line_id)
-    if retained:
-        _withhold(engagement, place, part, line, retained)
     return True
 
 
@@ -67,18 +61,6 @@ def _kind(part: Occurrence, found: Assessment, gross: int, period: tuple[int, in
     return "MILESTONE" if grown or came_about or newer else "ADJUSTMENT"
 
 
-def _subject(engagement: Engagement, definition: Milestone, part: Occurrence, gross: int, at: int) -> int:
-    """How much of a line's gross retention is computed from.
-
-    What was accepted after the sign-off is not (rule 23); a credit takes that part back first.
-    """
-    if gross < 0:
-        return min(0, gross + part.billed_minor - part.subject_minor)
-    signed_off = engagement.account.signoff_at
-    late = signed_off is not None and at > signed_off
-    return 0 if late or not engagement.agreed.subject(definition) else gross
-
-
 def _line(
     engagement: Engagement,
     place: Place,
@@ -86,7 +68,6 @@ def _line(
     found: Assessment,
     kind: str,
     gross: int,
-    retained: int,
     at: int,
 ) -> InvoiceLine:
     contract, definition = engagement.agreed.contract, engagement.agreed.milestones[place.milestone]
@@ -122,8 +103,8 @@ def _line(
         revision=part.lines,
         completion=percent_text(found.level),
         gross_minor=gross,
-        retained_minor=retained,
-        payable_minor=gross - retained,
+        retained_minor=0,  # `post` says what is withheld
+        payable_minor=gross,
         currency=contract.currency,
         currency_exponent=contract.currency_exponent,
         quantity="1" if gross > 0 else "-1",
@@ -204,54 +185,3 @@ def _proof(
         if isinstance(gate, DateGate) and holds(engagement.gate_spans(gate, place), engagement.last_tick):
             causes.add(f"tick:{instant_text(part.dates[gate.on.isoformat()])}")
     return tuple(sorted(causes or {engagement.cause})), tuple(evidence.values())
-
-
-def _withhold(engagement: Engagement, place: Place, part: Occurrence, line: InvoiceLine, retained: int) -> None:
-    account = engagement.account
-    identity = place.identify("retention", engagement.name, "fee", part.lines)
-    occurrence = occurrence_key(engagement.name, place).decode()
-    if retained > 0:
-        account.holds.append(Hold(identity, occurrence, retained))
-    else:
-        _reduce(account.holds, occurrence, -retained)
-        account.holds = [hold for hold in account.holds if hold.amount_minor]
-    raise_retention(engagement, identity, line, "HELD" if retained > 0 else "REDUCED", abs(retained))
-
-
-def _reduce(open_holds: list[Hold], occurrence: str, amount: int) -> None:
-    """Take a credit from the occurrence's own holds, the latest first, then from the others' latest."""
-    own = [hold for hold in reversed(open_holds) if hold.occurrence == occurrence]
-    for hold in own + [hold for hold in reversed(open_holds) if hold.occurrence != occurrence]:
-        taken = min(amount, hold.amount_minor)
-        hold.amount_minor -= taken
-        amount -= taken
-
-
-def raise_retention(
-    engagement: Engagement,
-    identity: str,
-    line: InvoiceLine,
-    kind: str,
-    amount_minor: int,
-    release_id: str | None = None,
-    releases: tuple[str, ...] = (),
-) -> None:
-    """State what a line withheld, reduced or paid out; `amount_minor` is positive."""
-    engagement.outputs.append(
-        RetentionEvent(
-            retention_event_id=identity,
-            engagement_id=engagement.name,
-            milestone_id=line.milestone_id,
-            occurrence_id=line.occurrence_id,
-            kind=kind,
-            amount_minor=amount_minor,
-            balance_minor=retention.held_now(engagement.account),
-            currency=line.currency,
-            currency_exponent=line.currency_exponent,
-            line_id=line.line_id,
-            release_id=release_id,
-            releases=releases,
-            occurred_at=line.accepted_at,
-        )
-    )
-    engagement.audit("RETENTION", kind, line.line_id)

@@ -19,6 +19,7 @@ __all__ = [
     "Hold",
     "KpiFacts",
     "KpiValue",
+    "LineFacts",
     "Occurrence",
     "ParkedEvent",
     "Parking",
@@ -31,6 +32,7 @@ __all__ = [
     "due_key",
     "due_place",
     "kpi_key",
+    "line_key",
     "occurrence_key",
     "occurrences_of",
     "parked_key",
@@ -125,6 +127,23 @@ class Hold(msgspec.Struct, array_like=True):
     amount_minor: int
 
 
+class LineFacts(msgspec.Struct, array_like=True):
+    """What a dispute must know of a line that was raised; a line of no milestone has the empty one."""
+
+    milestone: str
+    occurrence: str | None
+    effect: str
+    revision: int
+    gross_minor: int
+    accepted_at: int
+    credited_minor: int = 0  # by later lines, whatever raised them
+
+    @property
+    def uncredited_minor(self) -> int:
+        """What is left of the charge; negative for a credit."""
+        return self.gross_minor - self.credited_minor
+
+
 class Account(msgspec.Struct, array_like=True):
     """An engagement's terms in force, balances and chain; it exists from the first event on, opened or not."""
 
@@ -187,6 +206,11 @@ def contract_key(engagement: str, version: int) -> bytes:
 def kpi_key(engagement: str, kpi: str) -> bytes:
     """Where a KPI's values are."""
     return f"{engagement}/kpi/{escape(kpi)}".encode()
+
+
+def line_key(engagement: str, line: str) -> bytes:
+    """Where it is kept what a line was."""
+    return f"{engagement}/line/{escape(line)}".encode()
 
 
 @lru_cache(maxsize=1 << 16)

@@ -3,12 +3,12 @@
 from fractions import Fraction
 
 from milepost.core import ids, money
-from milepost.core.billing import raise_retention
 from milepost.core.calendar import END_OF_TIME, local_date
 from milepost.core.contract import Release
 from milepost.core.engagement import Engagement
 from milepost.core.facts import Place
 from milepost.core.outputs import InvoiceLine, Missing
+from milepost.core.posting import raise_retention
 from milepost.core.rules import retention
 
 __all__ = ["date_signoff", "release", "signoff_missing"]

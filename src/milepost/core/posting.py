@@ -1,0 +1,109 @@
+"""A line is entered into the books: what it withholds, the account's totals, and what a dispute must know of it.
+
+Whoever raises a line (a fee's difference, hours, a dispute, a clawback) decides its gross and what of it is subject to
+retention; everything else about money happens here, the same for all.
+"""
+
+from msgspec.structs import replace
+
+from milepost.core.engagement import Engagement
+from milepost.core.facts import Hold, LineFacts, Place, line_key, occurrence_key
+from milepost.core.outputs import InvoiceLine, RetentionEvent
+from milepost.core.rules import retention
+
+__all__ = ["credit", "post", "raise_retention", "subject_of"]
+
+
+def subject_of(engagement: Engagement, subject: bool, billed: int, subject_billed: int, gross: int, at: int) -> int:
+    """How much of a line's gross retention is computed from.
+
+    `subject`: whether the contract withholds from such lines; `billed` and `subject_billed`: to date. What was accepted
+    after the sign-off is not subject (rule 23); a credit takes that part back first.
+    """
+    if gross < 0:
+        return min(0, gross + billed - subject_billed)
+    signed_off = engagement.account.signoff_at
+    late = signed_off is not None and at > signed_off
+    return 0 if late or not subject else gross
+
+
+def post(engagement: Engagement, place: Place, effect: str, line: InvoiceLine, subject: int) -> InvoiceLine:
+    """Raise a line whose retention is still to be computed, from `subject` of its gross; returns it complete."""
+    account = engagement.account
+    retained = retention.change(account, engagement.agreed, account.subject_minor + subject) if subject else 0
+    line = replace(line, retained_minor=retained, payable_minor=line.gross_minor - retained)
+    account.gross_minor += line.gross_minor
+    account.payable_minor += line.payable_minor
+    account.subject_minor += subject
+    account.held_minor += retained
+    engagement.outputs.append(line)
+    engagement.audit("LINE", line.kind, line.line_id)
+    known = LineFacts(place.milestone, place.occurrence, effect, line.revision, line.gross_minor, line.accepted_at)
+    engagement.staged.save(line_key(engagement.name, line.line_id), known)
+    if retained:
+        _withhold(engagement, place, effect, line, retained)
+    return line
+
+
+def credit(engagement: Engagement, place: Place, effect: str, revision: int, amount: int) -> None:
+    """Note on the charges of an effect, the latest (`revision`) first, that `amount` of them was credited."""
+    while amount > 0 and revision > 0:
+        key = line_key(engagement.name, place.identify("line", engagement.name, effect, revision))
+        charge = engagement.staged.load(key, LineFacts)
+        if charge is not None and charge.uncredited_minor > 0:
+            taken = min(amount, charge.uncredited_minor)
+            charge.credited_minor += taken
+            amount -= taken
+            engagement.staged.save(key, charge)
+        revision -= 1
+
+
+def _withhold(engagement: Engagement, place: Place, effect: str, line: InvoiceLine, retained: int) -> None:
+    account = engagement.account
+    identity = place.identify("retention", engagement.name, effect, line.revision)
+    occurrence = occurrence_key(engagement.name, place).decode()
+    if retained > 0:
+        account.holds.append(Hold(identity, occurrence, retained))
+    else:
+        _reduce(account.holds, occurrence, -retained)
+        account.holds = [hold for hold in account.holds if hold.amount_minor]
+    raise_retention(engagement, identity, line, "HELD" if retained > 0 else "REDUCED", abs(retained))
+
+
+def _reduce(open_holds: list[Hold], occurrence: str, amount: int) -> None:
+    """Take a credit from the occurrence's own holds, the latest first, then from the others' latest."""
+    own = [hold for hold in reversed(open_holds) if hold.occurrence == occurrence]
+    for hold in own + [hold for hold in reversed(open_holds) if hold.occurrence != occurrence]:
+        taken = min(amount, hold.amount_minor)
+        hold.amount_minor -= taken
+        amount -= taken
+
+
+def raise_retention(
+    engagement: Engagement,
+    identity: str,
+    line: InvoiceLine,
+    kind: str,
+    amount_minor: int,
+    release_id: str | None = None,
+    releases: tuple[str, ...] = (),
+) -> None:
+    """State what a line withheld, reduced or paid out; `amount_minor` is positive."""
+    engagement.outputs.append(
+        RetentionEvent(
+            retention_event_id=identity,
+            engagement_id=engagement.name,
+            milestone_id=line.milestone_id,
+            occurrence_id=line.occurrence_id,
+            kind=kind,
+            amount_minor=amount_minor,
+            balance_minor=retention.held_now(engagement.account),
+            currency=line.currency,
+            currency_exponent=line.currency_exponent,
+            line_id=line.line_id,
+            release_id=release_id,
+            releases=releases,
+            occurred_at=line.accepted_at,
+        )
+    )
+    engagement.audit("RETENTION", kind, line.line_id)
