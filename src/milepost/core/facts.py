@@ -150,7 +150,6 @@ class Account(msgspec.Struct, array_like=True):
     version: int = 0  # of the contract in force; 0: not opened yet
     opened_at: int = 0
     signed_off_at: int | None = None  # the claim; it takes effect at `signoff_at`
-    signed_off_cause: str = ""
     signoff_at: int | None = None
     terminated_at: int | None = None
     suspended: bool = False
@@ -166,6 +165,8 @@ class Account(msgspec.Struct, array_like=True):
     head: str = GENESIS
     parked: int = 0  # events in `Parking`
     suspension_changed_at: int | None = None  # the time of the last SUSPENDED or RESUMED that acted
+    signoff_submission: int = 0  # the number of the claim that governs, or of the last one
+    signoff_causes: tuple[str, ...] = ()  # the claim and its signatures, in `caused_by`'s form
 
 
 class ParkedEvent(msgspec.Struct, frozen=True, array_like=True):

@@ -12,7 +12,7 @@ from heapq import heapify, heappop, heappush
 
 from msgspec.structs import replace
 
-from milepost.core import billing, requests, settlement, statuses
+from milepost.core import billing, requests, settlement, signing, signoff, statuses
 from milepost.core.calendar import END_OF_TIME
 from milepost.core.checks import check
 from milepost.core.contract import DateGate, RateCard
@@ -117,18 +117,23 @@ def _tick(staged: Staged, received: Received) -> list[Output]:
 def _settle(engagement: Engagement, intake: Intake) -> None:
     """Assess what the event concerns, record its outcome, raise the differences."""
     found = _assess(engagement, intake.concerned)
-    settlement.date_signoff(engagement)
+    if signing.SIGNOFF in found:
+        signoff.date_signoff(engagement, found[signing.SIGNOFF])
     _record(engagement, intake, found)
     for place, assessment in found.items():
         part = engagement.occurrence(place)
-        requests.request(engagement, place, part, assessment)
+        asked = requests.request(engagement, place, part, assessment)
+        if signing.is_signable(place):
+            if asked:
+                engagement.save_occurrence(place, part)
+            continue
         if not engagement.account.suspended:
             billing.bill(engagement, place, part, assessment)
         statuses.flag(engagement, place, part, assessment)
         statuses.state(engagement, place, part, assessment, parked_names(engagement, place.milestone))
         engagement.save_occurrence(place, part)
     settlement.release(engagement)
-    statuses.signoff_status(engagement, parked_names(engagement, "@signoff"))
+    signoff.signoff_status(engagement, found.get(signing.SIGNOFF), parked_names(engagement, "@signoff"))
     conserve(engagement.name, engagement.account)
     engagement.save()
 
@@ -142,9 +147,11 @@ def _restate(engagement: Engagement, place: Place) -> None:
 
 def _assess(engagement: Engagement, concerned: tuple[Place, ...]) -> dict[Place, Assessment]:
     """Assess the occurrences and, where what is accepted changed, those that depend on them; dependencies first."""
-    queue = [_ranked(engagement, place) for place in concerned]
+    own = [place for place in concerned if signing.is_signable(place)]
+    queue = [_ranked(engagement, place) for place in concerned if place.milestone in engagement.agreed.milestones]
     heapify(queue)
     found: dict[Place, Assessment] = {}
+    moved = False
     while queue:
         *_, place = heappop(queue)
         if place in found:
@@ -154,10 +161,15 @@ def _assess(engagement: Engagement, concerned: tuple[Place, ...]) -> dict[Place,
         assessment = found[place] = engagement.assess(place)
         accepted = [(at, percent_text(level)) for at, level in assessment.accepted]
         if accepted != part.accepted:
-            part.accepted = accepted
+            part.accepted, moved = accepted, True
             engagement.save_occurrence(place, part)
             for dependant in engagement.dependants(place):
                 heappush(queue, _ranked(engagement, dependant))
+    account = engagement.account
+    if account.signed_off_at is not None and (moved or account.signoff_at is None):
+        own.append(signing.SIGNOFF)
+    for place in dict.fromkeys(own):
+        found[place] = signing.submitted(engagement, place)
     return found
 
 
@@ -193,8 +205,11 @@ def _record(engagement: Engagement, intake: Intake, found: dict[Place, Assessmen
         reason = _waits(engagement, event, place, found[place])
         what = "WAITING" if reason else APPLIED
     elif isinstance(event, EngagementEvent) and event.change == "SIGNED_OFF" and what == APPLIED:
-        waits = engagement.account.signoff_at is None
-        what, reason = ("WAITING", "SIGNOFF_WAITING") if waits else (APPLIED, None)
+        reason = signing.opened(engagement, found[place])
+        if reason is not None:
+            what = REFUSED
+        elif engagement.account.signoff_at is None:
+            what, reason = "WAITING", "SIGNOFF_WAITING"
     engagement.audit(what, reason)
 
 

@@ -20,13 +20,12 @@ from milepost.core.events import (
 )
 from milepost.core.facts import Decision, KpiValue, Place, Report, kpi_key
 from milepost.core.rules import fees
+from milepost.core.signing import SIGNOFF, claim
+from milepost.core.terms import AMENDMENT
 
 __all__ = ["APPLIED", "DEAD", "PARKED", "REFUSED", "WAITING", "Intake", "everything", "take"]
 
 APPLIED, WAITING, REFUSED, PARKED, DEAD = "APPLIED", "WAITING", "REFUSED", "PARKED", "DEAD_LETTER"
-
-# A known milestone of the engagement itself: nothing to report on, but it may be signed.
-PSEUDO = ("@signoff", "@amendment")
 
 
 class Intake(NamedTuple):
@@ -54,7 +53,8 @@ def take(engagement: Engagement) -> Intake:
         return _lifecycle(engagement, event)
     if engagement.at < engagement.agreed.starts_at:
         return _refused("OUTSIDE_WINDOW")
-    if account.terminated_at is not None and engagement.at > account.terminated_at:
+    signs_off = isinstance(event, ApprovalDecision) and event.milestone_id == SIGNOFF.milestone
+    if account.terminated_at is not None and engagement.at > account.terminated_at and not signs_off:
         # It takes its place among its kind all the same, where nothing reads it: one that came just before the
         # termination was known has its place there too, and must not make a difference.
         _fact(engagement, event)
@@ -64,7 +64,8 @@ def take(engagement: Engagement) -> Intake:
 
 def everything(engagement: Engagement) -> tuple[Place, ...]:
     """Every occurrence that there is, dependencies first: for what concerns the engagement as a whole."""
-    return tuple(place for milestone in engagement.agreed.ordered for place in engagement.places(milestone))
+    places = [place for milestone in engagement.agreed.ordered for place in engagement.places(milestone)]
+    return (*places, SIGNOFF)
 
 
 def _fact(engagement: Engagement, event: Event) -> Intake:
@@ -98,10 +99,8 @@ def _lifecycle(engagement: Engagement, event: EngagementEvent) -> Intake:
     if engagement.at < engagement.agreed.starts_at:
         return _refused("OUTSIDE_WINDOW")
     if event.change == "SIGNED_OFF":
-        if account.signed_off_at is not None:
-            return _refused("DUPLICATE")
-        account.signed_off_at, account.signed_off_cause = event.occurred_at, engagement.cause
-        return Intake(APPLIED)
+        known = not claim(engagement, SIGNOFF, event)
+        return _refused("DUPLICATE") if known else Intake(APPLIED, concerned=(SIGNOFF,))
     if event.change == "TERMINATED":
         if account.terminated_at is not None:
             return _refused("DUPLICATE")
@@ -157,7 +156,7 @@ def _report(engagement: Engagement, event: MilestoneEvent) -> Intake:
 
 def _occurrence(engagement: Engagement, event: MilestoneEvent | ApprovalDecision) -> Intake | None:
     """What is wrong with the occurrence that an event names, or does not name."""
-    repeats, milestone = engagement.agreed.milestones[event.milestone_id].repeats, event.milestone_id
+    repeats, milestone = engagement.agreed.signable[event.milestone_id].repeats, event.milestone_id
     if (repeats == "none") == (event.occurrence_id is None):
         return None
     if event.occurrence_id is None:
@@ -232,9 +231,9 @@ def _measurement(engagement: Engagement, event: KpiEvent) -> Intake:
 
 def _decision(engagement: Engagement, event: ApprovalDecision) -> Intake:
     terms, milestone = engagement.agreed, event.milestone_id
-    if milestone in PSEUDO:
+    if milestone == AMENDMENT:
         return _refused("NOT_OPEN")
-    if milestone not in terms.milestones:
+    if milestone not in terms.signable:
         return _parked("UNKNOWN_MILESTONE")
     wrong = _occurrence(engagement, event)
     if wrong is not None:

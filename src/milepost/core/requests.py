@@ -5,6 +5,7 @@ from milepost.core.entitlement import Assessment, Submission
 from milepost.core.events import Evidence
 from milepost.core.facts import Occurrence, Place
 from milepost.core.outputs import ApprovalRequest
+from milepost.core.signing import is_signable
 
 __all__ = ["request"]
 
@@ -16,7 +17,7 @@ def request(engagement: Engagement, place: Place, part: Occurrence, found: Asses
         for step in range(len(submission.ballot.granted)):
             key = f"{submission.number}.{step + 1}"
             before = part.requests.get(key, "")
-            open_now = submission.alive and engagement.account.terminated_at is None
+            open_now = submission.alive and (engagement.account.terminated_at is None or is_signable(place))
             kind = _kind(submission, step, before, open_now)
             if kind is not None and before != f"{kind} {submission.content}":
                 _say(engagement, place, part, submission, step, kind)
@@ -93,7 +94,7 @@ def _raise(
             gross_minor=gross_minor,
             currency=terms.contract.currency,
             currency_exponent=terms.contract.currency_exponent,
-            criteria=terms.milestones[place.milestone].criteria,
+            criteria=terms.signable[place.milestone].criteria,
             evidence=evidence,
         )
     )

@@ -1,62 +1,16 @@
-"""The final sign-off and what it pays out (rules 23, 24)."""
+"""What is paid out of what was withheld, and when (rule 24)."""
 
 from fractions import Fraction
 
 from milepost.core import ids, money
-from milepost.core.calendar import END_OF_TIME, local_date
+from milepost.core.calendar import local_date
 from milepost.core.contract import Release
 from milepost.core.engagement import Engagement
-from milepost.core.facts import Place
-from milepost.core.outputs import InvoiceLine, Missing
+from milepost.core.outputs import InvoiceLine
 from milepost.core.posting import raise_retention
 from milepost.core.rules import retention
 
-__all__ = ["date_signoff", "release", "signoff_missing"]
-
-
-def date_signoff(engagement: Engagement) -> None:
-    """Set when the sign-off takes effect: the first instant from its own time on at which all it waits for is accepted.
-
-    A correction that is dated later does not undo it; a late fact that undoes an acceptance does.
-    """
-    account = engagement.account
-    if account.signed_off_at is None:
-        return
-    awaited = [engagement.occurrence(Place(milestone)).accepted for milestone in engagement.agreed.awaited]
-    terminated = account.terminated_at is not None
-    instants = {at for accepted in awaited for at, _ in accepted if at > account.signed_off_at}
-    account.signoff_at = None
-    for at in sorted({account.signed_off_at, *instants}):
-        if all(_is_over(accepted, at, terminated) for accepted in awaited):
-            account.signoff_at = at
-            return
-
-
-def _is_over(accepted: list[tuple[int, str]], at: int, terminated: bool) -> bool:
-    """Whether a milestone is wholly accepted at the instant, or cancelled and nothing more of it accepted later."""
-    level = next((level for since, level in reversed(accepted) if since <= at), "0")
-    cancelled = terminated and not (accepted and accepted[-1][1] == "100")
-    return level == "100" or (cancelled and all(since <= at for since, _ in accepted))
-
-
-def signoff_missing(engagement: Engagement) -> tuple[Missing, ...]:
-    """What the sign-off's status says that it waits for."""
-    account = engagement.account
-    if account.signoff_at is not None:
-        retention = engagement.agreed.contract.retention
-        owed = account.held_minor > account.released_minor and retention is not None and bool(retention.release)
-        if account.suspended and owed:
-            return (Missing(gate="suspended", detail="the engagement is suspended", since=None),)
-        return ()
-    return tuple(
-        Missing(
-            gate=f"milestone:{name}", detail=f"{engagement.agreed.milestones[name].name} is not accepted", since=None
-        )
-        for name in engagement.agreed.awaited
-        if not _is_over(
-            engagement.occurrence(Place(name)).accepted, END_OF_TIME, engagement.account.terminated_at is not None
-        )
-    )
+__all__ = ["release"]
 
 
 def release(engagement: Engagement) -> None:
@@ -109,7 +63,7 @@ def _pay_out(engagement: Engagement, rule: Release, amount: int, at: int, last: 
         bill_on=contract.bill_on,
         due_after=None,
         corrects_line_id=None,
-        caused_by=tuple(sorted({account.signed_off_cause, engagement.cause})),
+        caused_by=tuple(sorted({*account.signoff_causes, engagement.cause})),
         evidence=engagement.evidence(),
         attributes=dict(contract.metadata),
     )

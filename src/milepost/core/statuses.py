@@ -16,6 +16,7 @@ from milepost.core.contract import (
     KpiGate,
     Milestone,
     MilestoneGate,
+    Policy,
     RateCard,
     Success,
 )
@@ -26,9 +27,8 @@ from milepost.core.gates import carries, leaves
 from milepost.core.invariants import LifecycleError
 from milepost.core.outputs import MilestoneStatus, Missing
 from milepost.core.rules import fees, spans
-from milepost.core.settlement import signoff_missing
 
-__all__ = ["flag", "outstanding", "signoff_status", "state"]
+__all__ = ["flag", "outstanding", "say", "state", "unsigned"]
 
 _encode = msgspec.msgpack.Encoder().encode
 _LATEST = (1 << 62) - 1  # "now": after every fact
@@ -80,40 +80,11 @@ def state(engagement: Engagement, place: Place, part: Occurrence, found: Assessm
         billed_at=part.billed_at if part.billed_minor else None,
         disputed_minor=0,
     )
-    part.status_digest = _say(engagement, status, part.status_digest)
+    part.status_digest = say(engagement, status, part.status_digest)
 
 
-def signoff_status(engagement: Engagement, parked: list[str]) -> None:
-    """State what the final sign-off waits for, once somebody signed off (or signed too early)."""
-    account, contract = engagement.account, engagement.agreed.contract
-    if account.signed_off_at is None and not parked:
-        return
-    waiting = signoff_missing(engagement) if account.signed_off_at is not None else ()
-    effective = account.signoff_at is not None
-    status = MilestoneStatus(
-        engagement_id=engagement.name,
-        milestone_id="@signoff",
-        occurrence_id=None,
-        state="ACCEPTED" if effective else ("APPROVED" if account.signed_off_at is not None else "PENDING"),
-        completion="0" if account.signed_off_at is None else "100",
-        billed_completion="0",
-        missing=waiting,
-        parked=tuple(parked),
-        at_stake_minor=account.held_minor - account.released_minor,
-        currency=contract.currency,
-        currency_exponent=contract.currency_exponent,
-        submission=0 if account.signed_off_at is None else 1,
-        planned_on=None,
-        reported_at=account.signed_off_at,
-        submitted_at=account.signed_off_at,
-        accepted_at=account.signoff_at,
-        billed_at=None,
-        disputed_minor=0,
-    )
-    account.signoff_digest = _say(engagement, status, account.signoff_digest)
-
-
-def _say(engagement: Engagement, status: MilestoneStatus, before: bytes) -> bytes:
+def say(engagement: Engagement, status: MilestoneStatus, before: bytes) -> bytes:
+    """State it unless it was said last: its digest."""
     digest = blake2b(_encode(status), digest_size=8).digest()
     if digest != before:
         engagement.outputs.append(status)
@@ -125,7 +96,6 @@ def outstanding(engagement: Engagement, place: Place, part: Occurrence, found: A
     definition = engagement.agreed.milestones[place.milestone]
     missing: list[Missing] = []
     report = part.reports[-1] if part.reports else None
-    current = found.current
     if found.unpriced:
         missing.extend(_unpriced(engagement, definition, report))
     last = found.submissions[-1] if found.submissions else None
@@ -133,17 +103,7 @@ def outstanding(engagement: Engagement, place: Place, part: Occurrence, found: A
     if found.level < 100 or (last is not None and (last.alive or last.end == "REJECTED")):
         for gate in definition.requires if found.level < 100 else ():
             missing.extend(_missing(engagement, place, gate, report, found))
-        if current is not None:
-            policy = engagement.agreed.policies[place.milestone]
-            for step in current.ballot.open_steps():
-                role, quorum = policy.steps[step].role, policy.steps[step].quorum
-                signed = sum(1 for _, signed_as in current.ballot.signatures if signed_as == role)
-                so_far = f", {signed} of {quorum} have" if quorum > 1 else ""
-                detail = f"{role} has not signed submission {current.number}{so_far}"
-                missing.append(Missing(gate=f"approval:{role}", detail=detail, since=current.opened_at))
-        elif last is not None and last.end == "REJECTED":
-            detail = f"submission {last.number} was rejected; the next {_opener(definition)} opens the next one"
-            missing.append(Missing(gate="approval", detail=detail, since=last.ended_at))
+        missing.extend(unsigned(engagement.agreed.policies[place.milestone], found, _opener(definition)))
         for gate in definition.depends_on:
             missing.extend(_missing(engagement, place, gate, report, found))
     if engagement.account.suspended and entitled(engagement, place, found) != part.billed_minor:
@@ -172,6 +132,24 @@ def _unpriced(engagement: Engagement, definition: Milestone, report: Report | No
         detail = f"no value of {fee.kpi} that the fee can be computed from"
         return [Missing(gate=f"kpi:{fee.kpi}", detail=detail, since=since)]
     return []
+
+
+def unsigned(policy: Policy, found: Assessment, claimed_by: str = "report") -> list[Missing]:
+    """The signatures that the submission still needs, or that it was rejected."""
+    missing: list[Missing] = []
+    current = found.current
+    if current is not None:
+        for step in current.ballot.open_steps():
+            role, quorum = policy.steps[step].role, policy.steps[step].quorum
+            signed = sum(1 for _, signed_as in current.ballot.signatures if signed_as == role)
+            so_far = f", {signed} of {quorum} have" if quorum > 1 else ""
+            detail = f"{role} has not signed submission {current.number}{so_far}"
+            missing.append(Missing(gate=f"approval:{role}", detail=detail, since=current.opened_at))
+    elif found.submissions and found.submissions[-1].end == "REJECTED":
+        last = found.submissions[-1]
+        detail = f"submission {last.number} was rejected; the next {claimed_by} opens the next one"
+        missing.append(Missing(gate="approval", detail=detail, since=last.ended_at))
+    return missing
 
 
 def _missing(

@@ -8,6 +8,7 @@ import msgspec
 from milepost.core import money
 from milepost.core.calendar import local_date, start_of_day
 from milepost.core.contract import (
+    Completed,
     Contract,
     DateGate,
     Fixed,
@@ -21,9 +22,12 @@ from milepost.core.contract import (
 )
 from milepost.core.gates import leaves
 
-__all__ = ["NO_POLICY", "Terms", "compiled", "gates", "is_success", "is_to_date"]
+__all__ = ["AMENDMENT", "NO_POLICY", "SIGNOFF_NAME", "Terms", "compiled", "gates", "is_success", "is_to_date"]
 
 NO_POLICY = Policy(steps=())  # `approval: none`: a submission that is settled as it opens
+
+# What is signed beside milestones: the engagement as a whole, and its next contract.
+SIGNOFF_NAME, AMENDMENT = "@signoff", "@amendment"
 
 
 class Terms:
@@ -36,7 +40,14 @@ class Terms:
         self.starts_at = start_of_day(contract.effective_from, contract.timezone)
         self.milestones = {milestone.id: milestone for milestone in contract.milestones}
         self.fees = _fees(contract)
-        self.policies = {m.id: contract.policies[m.approval] if m.approval else NO_POLICY for m in contract.milestones}
+        self.signable = {
+            **self.milestones,
+            SIGNOFF_NAME: _pseudo(SIGNOFF_NAME, "Final sign-off", contract.signoff_approval),
+            AMENDMENT: _pseudo(AMENDMENT, "Amendment", contract.amendments_approval),
+        }
+        self.policies = {
+            name: contract.policies[m.approval] if m.approval else NO_POLICY for name, m in self.signable.items()
+        }
         self.ordered = _ordered(contract.milestones)
         self.place = {milestone: place for place, milestone in enumerate(self.ordered)}
         self.dependants: dict[str, list[str]] = {}
@@ -97,6 +108,10 @@ class Terms:
 def is_success(milestone: Milestone) -> bool:
     """Whether the fee is a share of a gain: retention may exempt it."""
     return isinstance(milestone.fee, Success)
+
+
+def _pseudo(name: str, title: str, approval: str | None) -> Milestone:
+    return Milestone(id=name, name=title, fee=Fixed(0), requires=(Completed(),), approval=approval)
 
 
 def is_to_date(milestone: Milestone) -> bool:

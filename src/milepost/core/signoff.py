@@ -1,0 +1,85 @@
+"""The final sign-off: since when it is in effect, and what it waits for (rule 23)."""
+
+from milepost.core import lifecycle
+from milepost.core.calendar import END_OF_TIME
+from milepost.core.engagement import Engagement
+from milepost.core.entitlement import WAITING, Assessment
+from milepost.core.facts import Place
+from milepost.core.outputs import MilestoneStatus, Missing
+from milepost.core.rules import spans
+from milepost.core.signing import SIGNOFF, over
+from milepost.core.statuses import say, unsigned
+
+__all__ = ["date_signoff", "signoff_status"]
+
+
+def date_signoff(engagement: Engagement, found: Assessment) -> None:
+    """Note since when the sign-off is in effect, by what follows from its claims.
+
+    A correction that is dated later does not undo it; a late fact that undoes an acceptance does.
+    """
+    account = engagement.account
+    claim = found.governing or (found.submissions[-1] if found.submissions else None)
+    account.signoff_at = found.accepted_at
+    if claim is None or claim.report is None:
+        return
+    account.signed_off_at = claim.report.at
+    account.signoff_submission = claim.number
+    signed = {decision.cause for _, decision in claim.ballot.signatures.values()}
+    account.signoff_causes = tuple(sorted({claim.report.cause, *signed}))
+
+
+def signoff_status(engagement: Engagement, found: Assessment | None, parked: list[str]) -> None:
+    """State where the final sign-off stands, once somebody signed off (or signed for it, or too early).
+
+    `found` is None when the event did not concern it: then it is in effect, or nobody signed off yet.
+    """
+    account, contract = engagement.account, engagement.agreed.contract
+    waits = [] if found is None else [place for place, outcome in found.outcomes.items() if outcome == WAITING]
+    if account.signed_off_at is None and not (waits or parked or account.signoff_digest):
+        return
+    decisions = engagement.occurrence(SIGNOFF).decisions if waits else []
+    early = [f"SUBMISSION_WAITING {decisions[place].cause}" for place in waits]
+    if account.signoff_at is not None:
+        state = "ACCEPTED"
+    else:
+        state = "PENDING" if found is None else lifecycle.derive(found, False, True, False)
+    claimed = account.signed_off_at is not None
+    status = MilestoneStatus(
+        engagement_id=engagement.name,
+        milestone_id=SIGNOFF.milestone,
+        occurrence_id=None,
+        state=state,
+        completion="100" if claimed else "0",
+        billed_completion="0",
+        missing=_missing(engagement, found) if claimed else (),
+        parked=tuple(early + parked),
+        at_stake_minor=account.held_minor - account.released_minor,
+        currency=contract.currency,
+        currency_exponent=contract.currency_exponent,
+        submission=account.signoff_submission,
+        planned_on=None,
+        reported_at=account.signed_off_at,
+        submitted_at=account.signed_off_at,
+        accepted_at=account.signoff_at,
+        billed_at=None,
+        disputed_minor=0,
+    )
+    account.signoff_digest = say(engagement, status, account.signoff_digest)
+
+
+def _missing(engagement: Engagement, found: Assessment | None) -> tuple[Missing, ...]:
+    account, terms = engagement.account, engagement.agreed
+    if account.signoff_at is not None:
+        retention = terms.contract.retention
+        owed = account.held_minor > account.released_minor and retention is not None and bool(retention.release)
+        if account.suspended and owed:
+            return (Missing(gate="suspended", detail="the engagement is suspended", since=None),)
+        return ()
+    missing = [] if found is None else unsigned(terms.policies[SIGNOFF.milestone], found, "sign-off")
+    terminated = account.terminated_at is not None
+    for name in terms.awaited:
+        if not spans.holds(over(engagement.occurrence(Place(name)).accepted, terminated), END_OF_TIME - 1):
+            detail = f"{terms.milestones[name].name} is not accepted"
+            missing.append(Missing(gate=f"milestone:{name}", detail=detail, since=None))
+    return tuple(missing)
