@@ -53,11 +53,7 @@ def fold(staged: Staged, received: Received) -> list[Output]:
         intake = take(engagement)
     if intake.what == PARKED:
         outputs = park(engagement, intake.reason or "")
-        if (
-            isinstance(event, ApprovalDecision)
-            and engagement.terms
-            and event.milestone_id in engagement.terms.milestones
-        ):
+        if isinstance(event, ApprovalDecision) and engagement.terms and event.milestone_id in engagement.terms.signable:
             _restate(engagement, Place(event.milestone_id, event.occurrence_id))
         return outputs
     if intake.what == DEAD:
@@ -140,6 +136,11 @@ def _settle(engagement: Engagement, intake: Intake) -> None:
 
 def _restate(engagement: Engagement, place: Place) -> None:
     """Say what a milestone waits for after an event for it was parked."""
+    if place == signing.SIGNOFF:
+        found = signing.submitted(engagement, place)
+        signoff.signoff_status(engagement, found, parked_names(engagement, place.milestone))
+        engagement.save()
+        return
     part = engagement.occurrence(place)
     statuses.state(engagement, place, part, engagement.assess(place), parked_names(engagement, place.milestone))
     engagement.save_occurrence(place, part)
@@ -166,7 +167,8 @@ def _assess(engagement: Engagement, concerned: tuple[Place, ...]) -> dict[Place,
             for dependant in engagement.dependants(place):
                 heappush(queue, _ranked(engagement, dependant))
     account = engagement.account
-    if account.signed_off_at is not None and (moved or account.signoff_at is None):
+    said = account.signed_off_at is not None or account.signoff_digest != b""
+    if said and (moved or account.signoff_at is None):
         own.append(signing.SIGNOFF)
     for place in dict.fromkeys(own):
         found[place] = signing.submitted(engagement, place)

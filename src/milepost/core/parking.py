@@ -53,7 +53,7 @@ def park(engagement: Engagement, reason: str) -> list[Output]:
     engagement.staged.save(parking_key(engagement.name), parking)
     engagement.account.parked = len(parking.waiting)
     engagement.audit("PARKED", reason)
-    if engagement.terms is None or milestone not in engagement.terms.milestones:
+    if engagement.terms is None or milestone not in engagement.terms.signable:
         engagement.outputs.append(_unknown(engagement, milestone))
     engagement.save()
     return engagement.outputs
@@ -72,7 +72,7 @@ def retry(engagement: Engagement) -> list[Received]:
     engagement.account.parked = 0
     engagement.save()
     for name in {waiting.milestone: None for waiting in parking.waiting}:
-        if name not in engagement.agreed.milestones:
+        if name not in engagement.agreed.signable:
             engagement.outputs.append(_unknown(engagement, name))  # nothing waits there any more
     return found
 
