@@ -340,8 +340,8 @@ class _Walk:
         """What was found, once the last instant is over; `last` is the last report, priced or not."""
         found, pricing = self.found, self.pricing
         basis = pricing.claimed(at, self.report, _WHOLE, found.level, found.basis)
-        awaited = self.reported and last is None
-        found.unpriced = not awaited and (basis is None or not (last is None or self.priced(last)))
+        if self.claimed(last) > 0:
+            found.unpriced = basis is None or not (last is None or self.priced(last))
         found.whole = found.gross if basis is None else pricing.amount(_WHOLE, basis, at)
         return found
 
