@@ -1,12 +1,14 @@
 """One engagement while one event is folded: its parts, loaded as they are needed, and the outputs raised so far."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import unquote
 
-from milepost.core import gates, ids, money
+from milepost.core import gates as gating
+from milepost.core import ids, money
+from milepost.core.amended import Amended, amended, last_accepted
 from milepost.core.calendar import END_OF_TIME, instant_text, start_of_day
-from milepost.core.contract import DateGate, Gate, KpiGate, MilestoneGate, RateCard, Success
-from milepost.core.entitlement import Assessment, assess
+from milepost.core.contract import DateGate, Gate, KpiGate, Milestone, MilestoneGate, RateCard, Success
+from milepost.core.entitlement import Assessment, Regime, assess
 from milepost.core.events import ClockTick, Event, Evidence, KpiEvent, Received, RegulatorDecision, UsageEvent
 from milepost.core.facts import (
     Account,
@@ -23,7 +25,7 @@ from milepost.core.facts import (
 )
 from milepost.core.outputs import AuditEntry, Output
 from milepost.core.parts import Staged
-from milepost.core.pricing import Agreed, ByCard, BySuccess, Pricing, admitting
+from milepost.core.pricing import Agreed, ByCard, BySuccess, ByVersion, Pricing, admitting
 from milepost.core.rules import kpis, spans
 from milepost.core.rules.fees import Price, price
 from milepost.core.rules.spans import Span
@@ -67,11 +69,19 @@ class Engagement:
         self.load_terms()
 
     def load_terms(self) -> None:
-        """Read the contract in force, if the engagement is open."""
-        if self.account.version:
-            encoded = self.staged.raw(contract_key(self.name, self.account.version))
-            assert encoded is not None, f"{self.name}: the state has no contract version {self.account.version}"
-            self.terms = compiled(encoded)
+        """Read the signed contract, with the versions before it if it was amended, if the engagement is open."""
+        account = self.account
+        if account.version == account.first_version:
+            self.terms = compiled(self.version(account.version)) if account.version else None
+        else:
+            versions = range(account.first_version, account.version + 1)
+            self.terms = amended(tuple(self.version(version) for version in versions))
+
+    def version(self, version: int) -> bytes:
+        """A version of the contract, encoded."""
+        encoded = self.staged.raw(contract_key(self.name, version))
+        assert encoded is not None, f"{self.name}: the state has no contract version {version}"
+        return encoded
 
     @property
     def agreed(self) -> Terms:
@@ -118,6 +128,12 @@ class Engagement:
         for name in self.agreed.dependants.get(place.milestone, ()):
             yield from (Place(name, place.occurrence),) if repeats else self.places(name)
 
+    def sharing(self, place: Place, before: list[tuple[int, str]], now: list[tuple[int, str]]) -> list[Place]:
+        """The occurrences whose fee is another because of when this one was accepted: an amendment made them share."""
+        terms = self.agreed
+        names = terms.sharing(place.milestone, before, now) if isinstance(terms, Amended) else ()
+        return [Place(name) for name in names]
+
     def kpi(self, kpi: str) -> KpiFacts:
         """The values of a KPI; none until one is saved."""
         return self.staged.load(kpi_key(self.name, kpi), KpiFacts) or KpiFacts()
@@ -156,50 +172,99 @@ class Engagement:
 
     def assess(self, place: Place) -> Assessment:
         """What follows from the facts of the occurrence."""
-        terms = self.agreed
-        part, definition = self.occurrence(place), terms.milestones[place.milestone]
-
-        def spans_of(gate: Gate) -> tuple[Span, ...]:
-            return self.gate_spans(gate, place)
-
+        terms, part = self.agreed, self.occurrence(place)
+        regimes = self.regimes(place.milestone)
         # nothing is claimed before the contract takes effect, not even where no gate names a time
-        in_effect = gates.During(((terms.starts_at, END_OF_TIME),))
+        in_effect = gating.During(((terms.starts_at, END_OF_TIME),))
         return assess(
-            definition,
-            terms.policies[place.milestone],
+            regimes[0].milestone,
+            regimes[0].policy,
             place.occurrence,
             terms.holds_role,
-            gates.Every((in_effect, gates.resolve(definition.requires, spans_of))),
-            gates.resolve(definition.depends_on, spans_of),
+            gating.Every((in_effect, self.gates(place, lambda milestone: milestone.requires))),
+            self.gates(place, lambda milestone: milestone.depends_on),
             part.reports,
             part.decisions,
             self.pricing(place),
             self.until,
+            regimes[1:],
         )
+
+    def gates(self, place: Place, gates_of: Callable[[Milestone], tuple[Gate, ...]]) -> gating.Condition:
+        """The occurrence's gates, resolved; those of each version of the contract as long as it is in force."""
+
+        def spans_of(gate: Gate) -> tuple[Span, ...]:
+            return self.gate_spans(gate, place)
+
+        terms = self.agreed
+        if len(terms.reigns) == 1:
+            return gating.resolve(gates_of(terms.reigns[0].terms.milestones[place.milestone]), spans_of)
+        return gating.Either(
+            tuple(
+                gating.Under(
+                    reign.since,
+                    reign.until,
+                    reign.since <= self.last_tick,
+                    gating.resolve(gates_of(reign.terms.milestones[place.milestone]), spans_of),
+                )
+                for reign in terms.reigns
+                if place.milestone in reign.terms.milestones
+            )
+        )
+
+    def regimes(self, milestone: str) -> list[Regime]:
+        """What the milestone is, and how it is signed, one version of the contract after another."""
+        found = [
+            Regime(reign.since, reign.terms.milestones[milestone], reign.terms.policies[milestone])
+            for reign in self.agreed.reigns
+            if milestone in reign.terms.milestones
+        ]
+        # a version that was overtaken before it began leaves a milestone that nothing is ever accepted of
+        return found or [Regime(END_OF_TIME, self.agreed.milestones[milestone], self.agreed.policies[milestone])]
 
     def pricing(self, place: Place) -> Pricing:
         """What the occurrence's fee is computed by."""
         terms = self.agreed
-        definition = terms.milestones[place.milestone]
+        if not isinstance(terms, Amended):
+            return self._pricing(place, terms, terms.fees.get(place.milestone, 0))
+
+        def pricing_at(at: int) -> Pricing:
+            assert isinstance(terms, Amended)
+            priced = terms.price(place.milestone, at, self.last_accepted)
+            return self._pricing(place, priced.terms, priced.fee_minor)
+
+        known = [
+            self._pricing(place, version, 0) for version in terms.versions if place.milestone in version.milestones
+        ]
+        return ByVersion(pricing_at, known, terms.rounding)
+
+    def _pricing(self, place: Place, terms: Terms, fee_minor: int) -> Pricing:
+        """What the fee is computed by in one version of the contract; `fee_minor` is what it is if it is an amount."""
+        definition, agreed = terms.milestones[place.milestone], self.agreed
         fee = definition.fee
         if isinstance(fee, Success):
             gates_ = admitting(definition, fee)
             values = [
                 value
                 for value in self.kpi(fee.kpi).values
-                if value.at <= self.until and all(kpis.admits(gate, value, terms.zone) for gate in gates_)
+                if value.at <= self.until and all(kpis.admits(gate, value, agreed.zone) for gate in gates_)
             ]
-            return BySuccess(fee, values, terms.zone, terms.contract.currency_exponent, terms.rounding)
+            return BySuccess(fee, values, agreed.zone, terms.contract.currency_exponent, agreed.rounding)
         if isinstance(fee, RateCard):
-            return ByCard(lambda report: self.price(place, report), terms.rounding)
-        return Agreed(terms.fees[place.milestone], terms.rounding)
+            return ByCard(lambda report: self.price(place, report), agreed.rounding)
+        return Agreed(fee_minor, agreed.rounding)
+
+    def last_accepted(self, milestone: str, before: int) -> int | None:
+        """When more of a milestone was accepted last before the instant; None if nothing of it was accepted by then."""
+        return last_accepted(self.occurrence(Place(milestone)).accepted, before)
 
     def price(self, place: Place, report: Report | None) -> Price | None:
         """What the rate card in force at the report's time pays for it; None where there is no rate."""
-        fee = self.agreed.milestones[place.milestone].fee
+        terms = self.agreed.pricing(place.milestone, report.at if report else self.at)
+        fee = terms.milestones[place.milestone].fee
         if not isinstance(fee, RateCard):
             return None
-        return price(self.agreed.contract, fee, report.attributes if report else {})
+        return price(terms.contract, fee, report.attributes if report else {})
 
     def audit(self, what: str, reason: str | None = None, line_id: str | None = None) -> None:
         """Add a link to the engagement's hash chain."""

@@ -11,97 +11,31 @@ arrived, then acceptance.
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from itertools import groupby
+from typing import NamedTuple
 
 from milepost.core import ids, money
+from milepost.core.claims import CORRECTED, REJECTED, SUPERSEDED, Assessment, Submission
 from milepost.core.contract import Completed, EvidenceGate, Milestone, Policy
 from milepost.core.facts import Decision, Report
 from milepost.core.gates import Condition, leaves, starts, true_at
 from milepost.core.pricing import NO_BASIS, Basis, Pricing
 from milepost.core.rules.approvals import COUNTED, NOT_OPEN, Ballot
 
-__all__ = ["STALE_SUBMISSION", "WAITING", "Assessment", "Submission", "assess", "reached"]
+__all__ = ["STALE_SUBMISSION", "WAITING", "Assessment", "Regime", "Submission", "assess", "reached"]
 
 STALE_SUBMISSION = "STALE_SUBMISSION"
 WAITING = "WAITING"  # a signature that overtook the trigger
-
-SUPERSEDED, REJECTED, CORRECTED = "SUPERSEDED", "REJECTED", "CORRECTED"
 
 _WHOLE = Decimal(100)
 _NOTHING = Decimal(0)
 
 
-class Submission:
-    """A claim put up for signing: open from `opened_at` until it ends."""
+class Regime(NamedTuple):
+    """From `since` on a milestone is this and is signed so."""
 
-    __slots__ = (
-        "accepted_at",
-        "ballot",
-        "basis",
-        "content",
-        "end",
-        "ended_at",
-        "gross",
-        "level",
-        "number",
-        "opened_at",
-        "report",
-    )
-
-    def __init__(self, number: int, opened_at: int, level: Decimal, report: Report | None, ballot: Ballot) -> None:
-        self.number = number
-        self.opened_at = opened_at
-        self.level = level  # the completion claimed: the tier reached, or the percentage
-        self.basis = NO_BASIS  # what its amount is computed from beside the level
-        self.gross = 0  # to date in minor units, if this submission is accepted
-        self.report = report
-        self.ballot = ballot
-        self.content: str = ""  # its hash
-        self.end: str | None = None
-        self.ended_at: int | None = None
-        self.accepted_at: int | None = None
-
-    @property
-    def alive(self) -> bool:
-        """Neither ended nor accepted."""
-        return self.end is None and self.accepted_at is None
-
-    def close(self, end: str, at: int) -> None:
-        """End it: SUPERSEDED, REJECTED or CORRECTED."""
-        self.end, self.ended_at = end, at
-
-
-class Assessment:
-    """What follows from the facts: submissions, and the accepted percentage as it changed over time."""
-
-    __slots__ = ("accepted", "basis", "governing", "gross", "level", "outcomes", "submissions", "unpriced", "whole")
-
-    def __init__(self) -> None:
-        self.submissions: list[Submission] = []
-        self.accepted: list[tuple[int, Decimal]] = []
-        self.level = _NOTHING
-        self.basis = NO_BASIS  # what the accepted amount is computed from beside the level
-        self.gross = 0  # entitled to date, in minor units
-        self.whole = 0  # to date, if all that can be claimed as things stand were accepted
-        self.unpriced = False  # the last report has no price, or there is no value to compute one from
-        self.governing: Submission | None = None  # whose acceptance the level comes from
-        self.outcomes: dict[int, str] = {}  # place of a decision -> what became of it
-
-    @property
-    def current(self) -> Submission | None:
-        """The submission that is open now, or None."""
-        return self.submissions[-1] if self.submissions and self.submissions[-1].alive else None
-
-    @property
-    def accepted_at(self) -> int | None:
-        """Since when the level is what it is; None before the first acceptance."""
-        return self.accepted[-1][0] if self.accepted else None
-
-    def accept(self, at: int, level: Decimal, basis: Basis, gross: int) -> None:
-        """From `at` on, `level` percent is accepted, worth `gross` to date by `basis`."""
-        self.level, self.basis, self.gross = level, basis, gross
-        if self.accepted and self.accepted[-1][0] == at:
-            self.accepted.pop()
-        self.accepted.append((at, level))
+    since: int
+    milestone: Milestone
+    policy: Policy
 
 
 def reached(milestone: Milestone, completion: Decimal) -> Decimal:
@@ -154,17 +88,34 @@ class _Walk:
         self.milestone = milestone
         self.pricing = pricing
         self.policy = policy
+        self.later: list[Regime] = []
         self.occurrence = occurrence
         self.holds_role = holds_role
         self.requires = requires
         self.depends = depends
-        own = [gate for gate in leaves(milestone.requires) if isinstance(gate, Completed | EvidenceGate)]
-        self.reported = any(isinstance(gate, Completed) for gate in own)
-        self.driven = bool(own)  # by reports
+        self.define(milestone)
         self.report: Report | None = None
         self.early: list[tuple[int, Decision]] = []
         self.below = False  # a report below the next tier came before the first submission
         self.found = Assessment()
+
+    def define(self, milestone: Milestone) -> None:
+        """What the milestone is from now on."""
+        self.milestone = milestone
+        own = [gate for gate in leaves(milestone.requires) if isinstance(gate, Completed | EvidenceGate)]
+        self.reported = any(isinstance(gate, Completed) for gate in own)
+        self.driven = bool(own)  # by reports
+
+    def follow(self, at: int) -> None:
+        """Go on under the terms that are in force at the instant; what is signed stays signed."""
+        while self.later and self.later[0].since <= at:
+            regime = self.later.pop(0)
+            self.define(regime.milestone)
+            if regime.policy != self.policy:
+                self.policy = regime.policy
+                for submission in self.found.submissions:
+                    if submission.alive:
+                        submission.ballot.govern(regime.policy)
 
     def required(self, level: Decimal, at: int) -> bool:
         """Whether all of `requires` holds at the instant for a claim of `level` percent."""
@@ -197,7 +148,7 @@ class _Walk:
         if level < self.found.level:
             self.found.governing = None
             basis = self.found.basis if level > 0 else NO_BASIS
-            self.found.accept(at, level, basis, self.pricing.amount(level, basis, at))
+            self.found.accept(at, level, basis, self.pricing.amount(level, basis, self.found.governed_at or at))
 
     def exceeds(self, level: Decimal, basis: Basis, gross: int) -> bool:
         """Whether this is more than what is accepted: a higher level, or other facts that give a higher amount."""
@@ -225,7 +176,7 @@ class _Walk:
         basis = self.pricing.restated(at, self.report, found.level, found.level, found.basis)
         if basis is None or basis == found.basis:
             return
-        gross = self.pricing.amount(found.level, basis, at)
+        gross = self.pricing.amount(found.level, basis, found.governed_at or at)
         if gross < found.gross:
             if found.governing is not None and found.governing.accepted_at != at:
                 found.governing = None
@@ -333,7 +284,7 @@ class _Walk:
                 level = self.certified(submission)
                 gross = self.pricing.amount(level, submission.basis, at)
                 if self.exceeds(level, submission.basis, gross):
-                    self.found.governing = submission
+                    self.found.governing, self.found.governed_at = submission, at
                     self.found.accept(at, level, submission.basis, gross)
 
     def conclude(self, at: int, last: Report | None) -> Assessment:
@@ -357,13 +308,15 @@ def assess(
     decisions: Sequence[Decision],
     pricing: Pricing,
     until: int,
+    later: Sequence[Regime] = (),
 ) -> Assessment:
     """Walk over the facts of an occurrence up to the instant `until`, included.
 
     `requires` and `depends` are the gates, resolved; `reports` are in the order in which they took
-    effect, `decisions` in the order of arrival.
+    effect, `decisions` in the order of arrival. `later` is what amendments make of milestone and policy.
     """
     walk = _Walk(milestone, policy, occurrence, holds_role, requires, depends, pricing)
+    walk.later = list(later)
     dated: dict[int, tuple[list[Report], list[tuple[int, Decision]]]] = {}
     for report in reports:
         if walk.priced(report):
@@ -377,6 +330,7 @@ def assess(
         if at > until:
             break
         reported, decided = dated[at]
+        walk.follow(at)
         if reported:
             walk.take_report(reported[-1], at)
         walk.restate(at)

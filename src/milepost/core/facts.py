@@ -167,6 +167,8 @@ class Account(msgspec.Struct, array_like=True):
     suspension_changed_at: int | None = None  # the time of the last SUSPENDED or RESUMED that acted
     signoff_submission: int = 0  # the number of the claim that governs, or of the last one
     signoff_causes: tuple[str, ...] = ()  # the claim and its signatures, in `caused_by`'s form
+    first_version: int = 0  # that the engagement was opened with: those up to `version` are signed
+    known_version: int = 0  # the highest that was sent; one above `version` waits for its signatures
 
 
 class ParkedEvent(msgspec.Struct, frozen=True, array_like=True):

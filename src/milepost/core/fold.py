@@ -8,11 +8,12 @@ chance, and gives the same outputs for the same events in the same order, wherev
 - conservation of money after every event (rule 6).
 """
 
+from collections import Counter
 from heapq import heapify, heappop, heappush
 
 from msgspec.structs import replace
 
-from milepost.core import billing, requests, settlement, signing, signoff, statuses
+from milepost.core import amendments, billing, requests, settlement, signing, signoff, statuses
 from milepost.core.calendar import END_OF_TIME
 from milepost.core.checks import check
 from milepost.core.contract import DateGate, RateCard
@@ -26,9 +27,11 @@ from milepost.core.invariants import conserve
 from milepost.core.outputs import DeadLetter, Output
 from milepost.core.parking import park, parked_names, retry
 from milepost.core.parts import Staged
+from milepost.core.terms import AMENDMENT
 
 __all__ = ["Received", "fold"]
 
+_ROUNDS = 8  # how often an occurrence is assessed again for one event
 _REFUSALS = {"NOT_OPEN", "SEPARATION_OF_DUTIES", "NOT_IN_ROLE", STALE_SUBMISSION}
 
 
@@ -45,12 +48,14 @@ def fold(staged: Staged, received: Received) -> list[Output]:
     if isinstance(event, ClockTick):
         return _tick(staged, received)
     engagement = Engagement(staged, event.engagement_id, received)
-    was_open = engagement.terms is not None
+    was_open, version = engagement.terms is not None, engagement.account.version
     if not was_open:
         opening = isinstance(event, EngagementEvent) and event.change == "OPENED"
         intake = _open(engagement) if opening else Intake(PARKED, "NOT_OPEN_YET")
     else:
         intake = take(engagement)
+        if amendments.advance(engagement):
+            intake = intake._replace(concerned=(*intake.concerned, *everything(engagement)))
     if intake.what == PARKED:
         outputs = park(engagement, intake.reason or "")
         if isinstance(event, ApprovalDecision) and engagement.terms and event.milestone_id in engagement.terms.signable:
@@ -59,13 +64,9 @@ def fold(staged: Staged, received: Received) -> list[Output]:
     if intake.what == DEAD:
         return [DeadLetter(reason=intake.reason or "", message=intake.message)]
     _settle(engagement, intake)
-    outputs = engagement.outputs
-    if not was_open and engagement.account.parked:
-        for waiting in retry(engagement):
-            outputs.extend(
-                replace(output, origin=waiting) if isinstance(output, DeadLetter) and output.origin is None else output
-                for output in fold(staged, waiting)
-            )
+    outputs = list(engagement.outputs)
+    if engagement.account.version != version:
+        outputs.extend(_retry(staged, engagement))
     return outputs
 
 
@@ -82,11 +83,10 @@ def _open(engagement: Engagement) -> Intake:
         message = f"contract.engagement: {contract.engagement!r} found, {engagement.name!r} expected (engagement_id)"
         return Intake(DEAD, "CONTRACT_INVALID", message=message)
     account.version, account.opened_at = contract.version, event.occurred_at
+    account.first_version = account.known_version = contract.version
     engagement.staged.save(contract_key(engagement.name, contract.version), contract)
     engagement.load_terms()
-    for instant, milestone in engagement.agreed.due:
-        if instant > engagement.last_tick:
-            engagement.staged.save(due_key(instant, engagement.name, Place(milestone)), b"")
+    amendments.note_due(engagement)
     return Intake(APPLIED, concerned=everything(engagement))
 
 
@@ -105,8 +105,28 @@ def _tick(staged: Staged, received: Received) -> list[Output]:
     outputs: list[Output] = []
     for name, places in due.items():
         engagement = Engagement(staged, name, received)
+        version = engagement.account.version
+        if amendments.advance(engagement) or any(place.milestone == AMENDMENT for place in places):
+            places = list(everything(engagement))
         _settle(engagement, Intake(APPLIED, concerned=tuple(dict.fromkeys(places))))
         outputs.extend(engagement.outputs)
+        if engagement.account.version != version:
+            outputs.extend(_retry(staged, engagement))
+    return outputs
+
+
+def _retry(staged: Staged, engagement: Engagement) -> list[Output]:
+    """Fold what was parked again: it may be known now."""
+    if not engagement.account.parked:
+        return []
+    engagement.outputs.clear()
+    waiting = retry(engagement)
+    outputs = list(engagement.outputs)
+    for received in waiting:
+        outputs.extend(
+            replace(output, origin=received) if isinstance(output, DeadLetter) and output.origin is None else output
+            for output in fold(staged, received)
+        )
     return outputs
 
 
@@ -122,6 +142,8 @@ def _settle(engagement: Engagement, intake: Intake) -> None:
         if signing.is_signable(place):
             if asked:
                 engagement.save_occurrence(place, part)
+            if place.milestone == AMENDMENT:
+                amendments.state(engagement, place, part, assessment)
             continue
         if not engagement.account.suspended:
             billing.bill(engagement, place, part, assessment)
@@ -136,6 +158,8 @@ def _settle(engagement: Engagement, intake: Intake) -> None:
 
 def _restate(engagement: Engagement, place: Place) -> None:
     """Say what a milestone waits for after an event for it was parked."""
+    if place.milestone == AMENDMENT:
+        return
     if place == signing.SIGNOFF:
         found = signing.submitted(engagement, place)
         signoff.signoff_status(engagement, found, parked_names(engagement, place.milestone))
@@ -153,6 +177,7 @@ def _assess(engagement: Engagement, concerned: tuple[Place, ...]) -> dict[Place,
     heapify(queue)
     found: dict[Place, Assessment] = {}
     moved = False
+    rounds: Counter[Place] = Counter()
     while queue:
         *_, place = heappop(queue)
         if place in found:
@@ -162,16 +187,22 @@ def _assess(engagement: Engagement, concerned: tuple[Place, ...]) -> dict[Place,
         assessment = found[place] = engagement.assess(place)
         accepted = [(at, percent_text(level)) for at, level in assessment.accepted]
         if accepted != part.accepted:
-            part.accepted, moved = accepted, True
+            before, part.accepted, moved = part.accepted, accepted, True
             engagement.save_occurrence(place, part)
-            for dependant in engagement.dependants(place):
+            again = [*engagement.dependants(place), *engagement.sharing(place, before, accepted)]
+            for dependant in again:
+                if dependant in found and rounds[dependant] < _ROUNDS:
+                    # only where versions of a contract make things depend on each other
+                    rounds[dependant] += 1
+                    del found[dependant]
                 heappush(queue, _ranked(engagement, dependant))
     account = engagement.account
     said = account.signed_off_at is not None or account.signoff_digest != b""
     if said and (moved or account.signoff_at is None):
         own.append(signing.SIGNOFF)
     for place in dict.fromkeys(own):
-        found[place] = signing.submitted(engagement, place)
+        amendment = place.milestone == AMENDMENT
+        found[place] = (amendments if amendment else signing).submitted(engagement, place)
     return found
 
 

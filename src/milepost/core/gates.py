@@ -13,7 +13,7 @@ from milepost.core.contract import AllOf, AnyOf, Completed, EvidenceGate, Gate
 from milepost.core.facts import Report
 from milepost.core.rules.spans import Span, holds
 
-__all__ = ["Condition", "During", "Either", "Every", "carries", "leaves", "resolve", "starts", "true_at"]
+__all__ = ["Condition", "During", "Either", "Every", "Under", "carries", "leaves", "resolve", "starts", "true_at"]
 
 
 class Either(NamedTuple):
@@ -34,7 +34,19 @@ class During(NamedTuple):
     spans: tuple[Span, ...]
 
 
-Condition = Completed | EvidenceGate | During | Either | Every
+class Under(NamedTuple):
+    """The condition, as long as the terms that name it are in force: `[since, until)`.
+
+    `begun`: the beginning itself has come, so that what holds by then is claimed; no tick, no beginning.
+    """
+
+    since: int
+    until: int
+    begun: bool
+    condition: "Condition"
+
+
+Condition = Completed | EvidenceGate | During | Either | Every | Under
 
 
 def resolve(gates: Sequence[Gate], spans_of: Callable[[Gate], tuple[Span, ...]]) -> Every:
@@ -56,6 +68,8 @@ def true_at(condition: Condition, at: int, report: Report | None, level: Decimal
         return holds(condition.spans, at)
     if isinstance(condition, Every):
         return all(true_at(inner, at, report, level) for inner in condition.conditions)
+    if isinstance(condition, Under):
+        return condition.since <= at < condition.until and true_at(condition.condition, at, report, level)
     if isinstance(condition, Either):
         return any(true_at(inner, at, report, level) for inner in condition.conditions)
     if isinstance(condition, EvidenceGate):
@@ -70,6 +84,10 @@ def starts(condition: Condition) -> Iterator[int]:
     elif isinstance(condition, Either | Every):
         for inner in condition.conditions:
             yield from starts(inner)
+    elif isinstance(condition, Under):
+        if condition.begun:
+            yield condition.since
+        yield from (at for at in starts(condition.condition) if condition.since <= at < condition.until)
 
 
 def leaves(gates: Sequence[Gate]) -> Iterator[Gate]:

@@ -5,7 +5,7 @@ An intake says what became of the event and which milestones it concerns; it rai
 
 from typing import NamedTuple
 
-from milepost.core import money
+from milepost.core import amendments, money
 from milepost.core.contract import Milestone, RateCard
 from milepost.core.engagement import Engagement
 from milepost.core.events import (
@@ -93,9 +93,7 @@ def _lifecycle(engagement: Engagement, event: EngagementEvent) -> Intake:
         same = event.terms is not None and event.terms == engagement.agreed.contract
         return _refused("DUPLICATE" if same else "ALREADY_OPEN")
     if event.change == "AMENDED":
-        if event.terms is not None and event.terms.version <= account.version:
-            return _refused("DUPLICATE")
-        return Intake(DEAD, "AMENDMENT_INVALID", message="not supported yet: amendment")
+        return _amendment(engagement, event)
     if engagement.at < engagement.agreed.starts_at:
         return _refused("OUTSIDE_WINDOW")
     if event.change == "SIGNED_OFF":
@@ -114,6 +112,17 @@ def _lifecycle(engagement: Engagement, event: EngagementEvent) -> Intake:
         return _refused("SUPERSEDED")  # an old one, sent again
     account.suspended, account.suspension_changed_at = suspended, event.occurred_at
     return Intake(APPLIED, concerned=everything(engagement))
+
+
+def _amendment(engagement: Engagement, event: EngagementEvent) -> Intake:
+    reason, message = amendments.propose(engagement, event)
+    if reason == amendments.INVALID:
+        return Intake(DEAD, reason, message=message)
+    if reason:
+        return _refused(reason)
+    waits = event.terms is not None and event.terms.version > engagement.account.version + 1
+    place = Place(AMENDMENT, str(event.terms.version if event.terms else 0))
+    return Intake(WAITING, "SUBMISSION_WAITING") if waits else Intake(APPLIED, concerned=(place,))
 
 
 def _report(engagement: Engagement, event: MilestoneEvent) -> Intake:
@@ -232,7 +241,7 @@ def _measurement(engagement: Engagement, event: KpiEvent) -> Intake:
 def _decision(engagement: Engagement, event: ApprovalDecision) -> Intake:
     terms, milestone = engagement.agreed, event.milestone_id
     if milestone == AMENDMENT:
-        return _refused("NOT_OPEN")
+        return _signature(engagement, event)
     if milestone not in terms.signable:
         return _parked("UNKNOWN_MILESTONE")
     wrong = _occurrence(engagement, event)
@@ -243,6 +252,27 @@ def _decision(engagement: Engagement, event: ApprovalDecision) -> Intake:
     if not terms.holds_role(event.approver, event.role, event.decided_at):
         return _parked("NOT_IN_ROLE")
     place = Place(milestone, event.occurrence_id)
+    number = _decided(engagement, event, place)
+    return _refused("DUPLICATE") if number is None else Intake(APPLIED, concerned=(place,), decision=number)
+
+
+def _signature(engagement: Engagement, event: ApprovalDecision) -> Intake:
+    """A decision on an amendment: `occurrence_id` is its version, or null for the one that is up for signing then."""
+    if not amendments.open_to(engagement, event):
+        return _refused("NOT_OPEN")
+    if not engagement.agreed.holds_role(event.approver, event.role, event.decided_at):
+        return _parked("NOT_IN_ROLE")
+    if _decided(engagement, event, Place(AMENDMENT, event.occurrence_id)) is None:
+        return _refused("DUPLICATE")
+    place = Place(AMENDMENT, event.occurrence_id or str(engagement.account.version + 1))
+    number = amendments.number_of(engagement, place, engagement.cause)
+    if number is None:
+        return Intake(WAITING, "SUBMISSION_WAITING")
+    return Intake(APPLIED, concerned=(place,), decision=number)
+
+
+def _decided(engagement: Engagement, event: ApprovalDecision, place: Place) -> int | None:
+    """Keep the decision among those of the place: which one it is; None if it was sent before."""
     part = engagement.occurrence(place)
     decision = Decision(
         at=event.decided_at,
@@ -256,10 +286,10 @@ def _decision(engagement: Engagement, event: ApprovalDecision) -> Intake:
         evidence=event.evidence,
     )
     if any(_decides_the_same(decision, known) for known in part.decisions if known.at == decision.at):
-        return _refused("DUPLICATE")
+        return None
     part.decisions.append(decision)
     engagement.save_occurrence(place, part)
-    return Intake(APPLIED, concerned=(place,), decision=len(part.decisions) - 1)
+    return len(part.decisions) - 1
 
 
 def _decides_the_same(decision: Decision, known: Decision) -> bool:

@@ -8,7 +8,17 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from functools import lru_cache
 
-__all__ = ["allocate", "canonical", "format_minor", "parse_minor", "percent", "percentage_of", "ratio", "round_ratio"]
+__all__ = [
+    "allocate",
+    "canonical",
+    "distribute",
+    "format_minor",
+    "parse_minor",
+    "percent",
+    "percentage_of",
+    "ratio",
+    "round_ratio",
+]
 
 HALF_EVEN = "half_even"
 
@@ -58,6 +68,19 @@ def allocate(value: int, shares: Sequence[Decimal], rounding: str) -> list[int]:
     total = round_ratio(whole.numerator, whole.denominator, rounding)
     parts = [part.numerator // part.denominator for part in exact]
     order = sorted(range(len(shares)), key=lambda i: (parts[i] - exact[i], i))
+    for i in order[: total - sum(parts)]:
+        parts[i] += 1
+    return parts
+
+
+def distribute(total: int, weights: Sequence[Fraction]) -> list[int]:
+    """`total` in proportion to the weights: largest remainder, ties to the earliest; all 0 where no weight is."""
+    whole = sum(weights, Fraction(0))
+    if not whole:
+        return [0] * len(weights)
+    exact = [total * weight / whole for weight in weights]
+    parts = [part.numerator // part.denominator for part in exact]
+    order = sorted(range(len(parts)), key=lambda i: (parts[i] - exact[i], i))
     for i in order[: total - sum(parts)]:
         parts[i] += 1
     return parts

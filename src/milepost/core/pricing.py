@@ -16,7 +16,7 @@ from milepost.core.facts import KpiValue, Report
 from milepost.core.rules import kpis
 from milepost.core.rules.fees import Price, success_minor
 
-__all__ = ["NO_BASIS", "Agreed", "Basis", "ByCard", "BySuccess", "Pricing", "Share", "admitting"]
+__all__ = ["NO_BASIS", "Agreed", "Basis", "ByCard", "BySuccess", "ByVersion", "Pricing", "Share", "admitting"]
 
 
 class Share(NamedTuple):
@@ -92,6 +92,46 @@ class Agreed(Pricing):
 
     def amount(self, level: Decimal, basis: Basis, at: int) -> int:
         return money.percentage_of(self.fee_minor, level, self.rounding)
+
+
+class ByVersion(Pricing):
+    """The fee of an engagement that was amended: at each instant that of the version that governs it."""
+
+    def __init__(self, pricing_at: Callable[[int], Pricing], known: Iterable[Pricing], rounding: str) -> None:
+        super().__init__(rounding)
+        self._at = pricing_at
+        known = tuple(known)
+        self.follows_facts = any(pricing.follows_facts for pricing in known)
+        self.instants = tuple(sorted({at for pricing in known for at in pricing.instants}))
+        self._latest: Pricing = known[-1]  # what was asked last: of its kind are the bases at hand
+
+    def _of(self, at: int) -> Pricing:
+        self._latest = self._at(at)
+        return self._latest
+
+    def rated(self, report: Report) -> bool:
+        return self._of(report.at).rated(report)
+
+    def claimed(self, at: int, report: Report | None, level: Decimal, accepted: Decimal, basis: Basis) -> Basis | None:
+        return self._of(at).claimed(at, report, level, accepted, basis)
+
+    def restated(self, at: int, report: Report | None, level: Decimal, accepted: Decimal, basis: Basis) -> Basis | None:
+        return self._of(at).restated(at, report, level, accepted, basis)
+
+    def corrects(self, new: Basis, old: Basis) -> bool:
+        return self._latest.corrects(new, old)
+
+    def lapsed(self, claim: Basis, basis: Basis) -> bool:
+        return self._latest.lapsed(claim, basis)
+
+    def amount(self, level: Decimal, basis: Basis, at: int) -> int:
+        return self._of(at).amount(level, basis, at)
+
+    def attributes(self, basis: Basis) -> dict[str, str]:
+        return self._latest.attributes(basis)
+
+    def values(self, basis: Basis) -> list[list[str | int | None]]:
+        return self._latest.values(basis)
 
 
 class ByCard(Pricing):

@@ -2,11 +2,12 @@
 
 from decimal import Decimal
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import msgspec
 
 from milepost.core import money
-from milepost.core.calendar import local_date, start_of_day
+from milepost.core.calendar import END_OF_TIME, local_date, start_of_day
 from milepost.core.contract import (
     Completed,
     Contract,
@@ -22,12 +23,31 @@ from milepost.core.contract import (
 )
 from milepost.core.gates import leaves
 
-__all__ = ["AMENDMENT", "NO_POLICY", "SIGNOFF_NAME", "Terms", "compiled", "gates", "is_success", "is_to_date"]
+__all__ = [
+    "AMENDMENT",
+    "NO_POLICY",
+    "SIGNOFF_NAME",
+    "Reign",
+    "Terms",
+    "compiled",
+    "gates",
+    "is_success",
+    "is_to_date",
+    "ordered",
+]
 
 NO_POLICY = Policy(steps=())  # `approval: none`: a submission that is settled as it opens
 
 # What is signed beside milestones: the engagement as a whole, and its next contract.
 SIGNOFF_NAME, AMENDMENT = "@signoff", "@amendment"
+
+
+class Reign(NamedTuple):
+    """The version in force in `[since, until)`."""
+
+    since: int
+    until: int
+    terms: "Terms"
 
 
 class Terms:
@@ -49,6 +69,9 @@ class Terms:
             name: contract.policies[m.approval] if m.approval else NO_POLICY for name, m in self.signable.items()
         }
         self.ordered = _ordered(contract.milestones)
+        self.versions: tuple[Terms, ...] = (self,)
+        self.reigns: tuple[Reign, ...] = (Reign(-END_OF_TIME, END_OF_TIME, self),)
+        self.dropped: dict[str, int] = {}  # a milestone that an amendment left out -> since when
         self.place = {milestone: place for place, milestone in enumerate(self.ordered)}
         self.dependants: dict[str, list[str]] = {}
         self.measured: dict[str, list[str]] = {}
@@ -65,6 +88,25 @@ class Terms:
                 elif isinstance(gate, DateGate):
                     self.due.append((start_of_day(gate.on, self.zone), name))
         self.due.sort()
+
+    @cached_property
+    def since(self) -> int:
+        """From when on it is in force as an amendment: the start of its day; always, if it is none."""
+        amendment = self.contract.amendment
+        return -END_OF_TIME if amendment is None else start_of_day(amendment.since, self.zone)
+
+    @property
+    def mode(self) -> str | None:
+        """How it follows the version before: prospective, catch_up or separate; None for the first."""
+        return self.contract.amendment.mode if self.contract.amendment else None
+
+    def at(self, instant: int) -> "Terms":
+        """The version in force at the instant."""
+        return self
+
+    def pricing(self, milestone: str, at: int) -> "Terms":
+        """The version whose fee, rates and cards an acceptance (or a report) of that instant follows."""
+        return self
 
     @cached_property
     def awaited(self) -> tuple[str, ...]:
@@ -141,16 +183,21 @@ def _fees(contract: Contract) -> dict[str, int]:
 
 def _ordered(milestones: tuple[Milestone, ...]) -> list[str]:
     """The contract's order, but what is depended on first; lint has refused cycles."""
-    needs = {m.id: [g.milestone for g in leaves(gates(m)) if isinstance(g, MilestoneGate)] for m in milestones}
-    ordered: list[str] = []
+    needs = {m.id: {g.milestone for g in leaves(gates(m)) if isinstance(g, MilestoneGate)} for m in milestones}
+    return ordered([m.id for m in milestones], needs)
+
+
+def ordered(names: list[str], needs: dict[str, set[str]]) -> list[str]:
+    """The names as given, but what others need first; the given order decides where they need each other."""
+    found: list[str] = []
     placed: set[str] = set()
-    waiting = [m.id for m in milestones]
+    waiting = list(names)
     while waiting:
-        ready = next(name for name in waiting if placed.issuperset(needs[name]))
+        ready = next((name for name in waiting if placed.issuperset(needs[name])), waiting[0])
         waiting.remove(ready)
         placed.add(ready)
-        ordered.append(ready)
-    return ordered
+        found.append(ready)
+    return found
 
 
 _contract_decoder = msgspec.msgpack.Decoder(Contract)

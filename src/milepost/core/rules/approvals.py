@@ -46,6 +46,12 @@ class Ballot:
         stated = [money.percent(d.certified) for _, d in self.signatures.values() if d.certified is not None]
         return min(stated) if stated else None
 
+    def govern(self, policy: Policy) -> None:
+        """Go on under another policy: the signatures stand, and count where it has their roles."""
+        self._policy = policy
+        self.granted = [None] * len(policy.steps)
+        self._count()
+
     def open_steps(self) -> list[int]:
         """The steps that may be signed now and have no quorum yet."""
         missing = [i for i, since in enumerate(self.granted) if since is None]
