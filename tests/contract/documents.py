@@ -37,12 +37,92 @@ KPIS = st.builds(
         period=st.just({"from": "2026-01-01", "to": "2026-12-31"}),
     ),
 )
-GATES = st.one_of(
+SIMPLE_GATES = st.one_of(
     st.just("completed"),
     st.builds(lambda names: {"evidence": names}, st.lists(NAMES, min_size=1, max_size=3, unique=True)),
     st.builds(lambda day: {"date": day}, DAYS),
+    st.builds(lambda by, filing: {"regulator": {"by": [by], "filing": filing, "at_least": "validated"}}, NAMES, NAMES),
     KPIS,
 )
+GATES = st.recursive(
+    SIMPLE_GATES,
+    lambda inner: st.builds(
+        lambda kind, gates: {kind: gates},
+        st.sampled_from(["any_of", "all_of"]),
+        st.lists(inner, min_size=1, max_size=3),
+    ),
+    max_leaves=4,
+)
+DURATIONS = st.one_of(
+    st.sampled_from(["P10D", "P2W", "P6M", "P1Y", "P1Y2M3D", "PT24H", "PT90M", "PT1H30M"]),
+    st.integers(1, 99).map(lambda days: {"business_days": days}),
+)
+MOMENTS = st.recursive(
+    st.one_of(
+        st.just("signoff"),
+        st.builds(lambda length: {"signoff": length}, DURATIONS),
+        st.builds(lambda day: {"date": day}, DAYS),
+    ),
+    lambda inner: st.builds(
+        lambda kind, moments: {kind: moments},
+        st.sampled_from(["later_of", "earlier_of"]),
+        st.lists(inner, min_size=1, max_size=3),
+    ),
+    max_leaves=4,
+)
+CARDS = st.one_of(
+    st.builds(lambda share: {"percent_of_charge": share, "pays_after": "P30D"}, PERCENTAGES),
+    st.builds(
+        lambda prices, rest: {"procedures": prices, "otherwise": rest},
+        st.dictionaries(NAMES, AMOUNTS, max_size=2),
+        st.one_of(st.just("refuse"), AMOUNTS),
+    ),
+)
+RATES = st.builds(lambda price, unit: {"price": price, "unit": unit}, AMOUNTS, st.sampled_from(["HUR", "MIN"]))
+HOURS = st.builds(
+    lambda rates, rest: {"bill": "monthly", "rates": rates} | rest,
+    st.dictionaries(NAMES, RATES, min_size=1, max_size=3),
+    optional(not_to_exceed=AMOUNTS),
+)
+SUCCESS = st.builds(
+    lambda kpi, rates, rest: {"success": {"kpi": {"id": kpi}} | rates | rest},
+    NAMES,
+    st.one_of(
+        st.builds(lambda share: {"rate": share}, PERCENTAGES),
+        st.builds(
+            lambda share, bounds: {
+                "tiers": [*({"rate": share, "up_to": str(bound)} for bound in bounds), {"rate": "1"}]
+            },
+            PERCENTAGES,
+            st.lists(st.integers(1, 10**6), max_size=3, unique=True).map(sorted),
+        ),
+    ),
+    optional(
+        baseline=DECIMALS, mode=st.sampled_from(["marginal", "slab"]), floor=AMOUNTS, cap=AMOUNTS, to_date=st.booleans()
+    ),
+)
+CLAWBACK = st.builds(
+    lambda kpi, window, share: {"when": kpi, "share": share} | window,
+    KPIS,
+    st.sampled_from([{"within": "P6M", "basis": "linear"}, {"within": "P90D"}, {"within": "P1Y", "basis": "flat"}]),
+    PERCENTAGES,
+)
+TIMEOUTS = st.recursive(
+    st.sampled_from([{}, {"within": "P2D"}, {"within": "P2D", "on_timeout": "accept", "grace": "PT4H"}]),
+    lambda inner: st.builds(lambda rest: {"within": "PT24H", "rest": rest}, inner),
+    max_leaves=3,
+)
+
+
+def deadline(plan: dict[str, Any], role: str) -> dict[str, Any]:
+    """What a step holds beside its role: escalations nest inside `on_timeout`."""
+    if "rest" not in plan:
+        return dict(plan)
+    inner = deadline(plan["rest"], role)
+    inner.pop("grace", None)
+    return {"within": plan["within"], "on_timeout": {"escalate_to": role} | inner}
+
+
 RETENTION = st.builds(
     lambda rest, rate: {"rate": rate} | rest,
     optional(
@@ -54,9 +134,11 @@ RETENTION = st.builds(
         release=st.sampled_from(
             [
                 [{"when": "signoff"}],
-                [{"id": "a", "share": "60", "when": "signoff"}, {"share": "40.00", "when": "signoff"}],
+                [{"id": "a", "share": "60", "when": "signoff"}, {"share": "40.00", "when": {"signoff": "P12M"}}],
             ]
-        ),
+        )
+        | st.builds(lambda moment: [{"when": moment}], MOMENTS),
+        step_down=st.just([{"from_percent_billed": "50", "rate": "5"}, {"from_percent_billed": "90.5", "rate": "0"}]),
     ),
     PERCENTAGES,
 )
@@ -66,9 +148,14 @@ RETENTION = st.builds(
 def milestones(draw: st.DrawFn, policies: list[str]) -> list[dict[str, Any]]:
     names = draw(st.lists(NAMES, min_size=1, max_size=5, unique=True))
     made: list[dict[str, Any]] = []
-    for place, name in enumerate(names):
+    for name in names:
         fee = draw(
-            st.one_of(AMOUNTS.map(lambda it: {"fixed": it}), PERCENTAGES.map(lambda it: {"percent_of_value": it}))
+            st.one_of(
+                AMOUNTS.map(lambda it: {"fixed": it}),
+                PERCENTAGES.map(lambda it: {"percent_of_value": it}),
+                st.just({"rate_card": "payers"}),
+                SUCCESS,
+            )
         )
         milestone = {
             "id": name,
@@ -88,10 +175,14 @@ def milestones(draw: st.DrawFn, policies: list[str]) -> list[dict[str, Any]]:
                 metadata=METADATA,
                 item=optional(id=NAMES, tax_category=NAMES, unit_code=st.sampled_from(["LS", "C62", "MON"])),
                 bill_on=st.sampled_from(["next_invoice", "immediately"]),
+                clawback=CLAWBACK,
             )
         )
-        if place and draw(st.booleans()):
-            earlier = st.sampled_from(names[:place])
+        if not any("depends_on" in earlier for earlier in made) and draw(st.booleans()):
+            milestone["repeats"] = draw(st.sampled_from(["monthly", "per_filing", "per_occurrence"]))
+        elif any(earlier.get("repeats", "none") == "none" for earlier in made) and draw(st.booleans()):
+            once = [earlier["id"] for earlier in made if earlier.get("repeats", "none") == "none"]
+            earlier = st.sampled_from(once)
             needs = st.builds(lambda it, share: {"milestone": it, "at_least": share}, earlier, PERCENTAGES)
             milestone["depends_on"] = draw(st.lists(st.one_of(earlier, needs, KPIS), min_size=1, max_size=2))
         made.append(milestone)
@@ -106,7 +197,12 @@ def good_documents(draw: st.DrawFn) -> dict[str, Any]:
         name: {
             "order": draw(st.sampled_from(["parallel", "sequential"])),
             "distinct": draw(st.booleans()),
-            "steps": [{"role": role, "quorum": draw(st.integers(1, 2))} for role in roles],
+            "steps": [
+                {"role": role, "quorum": draw(st.integers(1, 2))}
+                | deadline(draw(TIMEOUTS), draw(st.sampled_from(roles)))
+                | draw(optional(evidence=st.just(["photo"]), remind_every=DURATIONS, amount_at_least=AMOUNTS))
+                for role in roles
+            ],
         }
         for name in draw(st.lists(NAMES.filter(lambda name: name != "none"), max_size=2, unique=True))
     }
@@ -118,10 +214,12 @@ def good_documents(draw: st.DrawFn) -> dict[str, Any]:
         "currency": draw(st.sampled_from(["EUR", "USD", "KWD"])),
         "value": draw(AMOUNTS),
         "timezone": draw(st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Pacific/Apia"])),
+        "calendar": draw(st.sampled_from(["DE", "US-NY"])),
         "effective_from": draw(DAYS.filter(lambda day: day < "2100")),
         "people": people,
         "approvals": policies,
         "milestones": draw(milestones(list(policies))),
+        "rate_cards": {"payers": draw(st.dictionaries(NAMES, CARDS, min_size=1, max_size=2))},
     }
     return document | draw(
         optional(
@@ -131,8 +229,14 @@ def good_documents(draw: st.DrawFn) -> dict[str, Any]:
             rounding=st.sampled_from(["half_up", "half_even"]),
             bill_on=st.sampled_from(["next_invoice", "immediately"]),
             sides=st.just({"supplier": roles[:1], "customer": roles[-1:]}),
-            amendments=st.just({"approval": "none"}),
-            signoff=st.just({"approval": "none"}),
+            amendments=st.sampled_from(["none", *policies]).map(lambda name: {"approval": name}),
+            signoff=st.sampled_from(["none", *policies]).map(lambda name: {"approval": name}),
+            amendment=st.builds(
+                lambda mode, day: {"mode": mode, "from": day},
+                st.sampled_from(["prospective", "catch_up", "separate"]),
+                DAYS,
+            ),
+            time_and_materials=HOURS,
             retention=RETENTION,
             metadata=METADATA,
         )

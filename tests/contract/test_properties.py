@@ -22,6 +22,8 @@ def as_yaml(document: Any) -> str:
     writer.allow_unicode = True
     # In flow style it writes plain texts, such as ?0, that its own scanner does not read.
     writer.default_flow_style = False
+    # The order of rates is part of a contract.
+    writer.sort_base_mapping_type_on_output = False
     stream = io.StringIO()
     # A round trip, so that nothing is shared and written as an anchor.
     writer.dump(json.loads(json.dumps(document)), stream)

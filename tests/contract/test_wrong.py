@@ -10,12 +10,27 @@ from milepost import contract
 WRONG = Path(__file__).parent / "wrong"
 FILES = sorted(path for path in WRONG.iterdir() if path.suffix in {".yaml", ".json"})
 ONLY_WARNED = {
+    "amendment_of_nothing",
     "amendments_unsigned",
+    "clawback_unnamed_kpi",
     "fee_percentages_do_not_add_up",
+    "fee_success_cap_below_floor",
+    "gate_group_impossible",
     "gate_kpi_impossible",
+    "gate_nested_impossible",
+    "gates_contradict",
     "partial_without_completed",
+    "policy_grace_without_acceptance",
+    "rate_card_prices_nothing",
+    "repeats_by_different_things",
+    "repeats_monthly_without_kpi",
+    "repeats_per_filing_without_regulator",
+    "repeats_without_sources",
     "retention_never_released",
     "sides_one_alone",
+    "sides_one_alone_below_an_amount",
+    "sides_one_alone_by_escalation",
+    "sides_one_alone_by_silence",
     "waits_for_what_never_bills",
 }
 UNREADABLE = {

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from milepost.contract import approvals, lint, milestones, parties, prices, withheld
+from milepost.contract import approvals, lint, lint_approvals, lint_gates, milestones, parties, prices, withheld
 from milepost.contract.findings import Findings, Path
 from milepost.contract.keys import AMENDMENT, CONTRACT
 from milepost.contract.tree import Value
@@ -42,6 +42,9 @@ def read_contract(value: Value, findings: Findings) -> Contract | None:
         return None
     header = _header(read, fields)
     amendment = _amendment(read, fields["amendment"], ("amendment",)) if "amendment" in fields else None
+    if amendment is not None and header.contract is not None and header.contract.version == 1:
+        fix = "write the number of the next version, or leave amendment out"
+        findings.warning(("amendment",), "the first version amends nothing", fix)
     people, sides, policies = _signers(read, fields)
     amendments_approval, signoff_approval = (
         approvals.read_approval_of(read, fields[key], (key,)) if key in fields else None
@@ -52,9 +55,11 @@ def read_contract(value: Value, findings: Findings) -> Contract | None:
     if "retention" in fields:
         retention = withheld.read_retention(read, fields["retention"], ("retention",))
 
-    lint.check_dependencies(findings, read.dependencies)
-    lint.check_policies(findings, policies, people, sides, header.effective_from)
-    lint.check_milestones(findings, stones, amendments_signed=amendments_approval is not None)
+    lint_gates.check_dependencies(findings, read.dependencies)
+    lint_approvals.check_policies(findings, policies, people, sides, header.effective_from)
+    lint_gates.check_gates(findings, stones)
+    lint_approvals.check_amendments(findings, stones, amendments_approval)
+    lint.check_percentages(findings, stones)
     lint.check_retention(findings, retention)
     lint.check_total(findings, stones, header.value_minor)
     if findings.failed or header.contract is None:

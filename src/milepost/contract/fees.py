@@ -57,9 +57,7 @@ def _success(read: Reader, value: Value, path: Path) -> terms.Success | None:
     cap = read.optional(fields, "cap", path, read.amount)
     to_date = read.optional(fields, "to_date", path, read.flag)
     if floor is not None and cap is not None and floor > cap:
-        read.findings.warning(
-            (*path, "cap"), "the cap lies below the floor, and wins", "raise the cap, or lower the floor"
-        )
+        read.findings.warning((*path, "cap"), "the cap lies below the floor", "raise the cap, or lower the floor")
     if id_ is None or status is None or baseline is None or mode is None or tiers is None:
         return None
     return terms.Success(

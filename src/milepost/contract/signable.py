@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import NamedTuple
 
-from milepost.core.contract import Person, Policy
+from milepost.core.contract import Person, Policy, Step
 
 __all__ = ["Lack", "holders", "lack_of_people"]
 
@@ -29,16 +29,17 @@ def holders(people: Mapping[str, tuple[Person, ...]], effective_from: date | Non
     }
 
 
-def lack_of_people(policy: Policy, held: Mapping[str, frozenset[str]]) -> Lack | None:
+def lack_of_people(policy: Policy, held: Mapping[str, frozenset[str]], *, silence: bool = True) -> Lack | None:
     """The smallest set of steps that cannot all be signed, or None when the policy can be completed.
 
-    With `distinct` one person signs one step at most, so steps together need their quorums' sum of people.
+    Whoever a step escalates to may sign it too. With `silence` a step that a deadline accepts needs nobody. With
+    `distinct` one person signs one step at most, so steps together need their quorums' sum of people.
     """
-    nobody: frozenset[str] = frozenset()
-    able = [held.get(step.role, nobody) for step in policy.steps]
-    for place, step in enumerate(policy.steps):
-        if step.quorum > len(able[place]):
-            return Lack((place,), step.quorum, len(able[place]))
+    able = [_able(step, held) for step in policy.steps]
+    quorums = [0 if silence and step.on_timeout == "accept" else step.quorum for step in policy.steps]
+    for place, quorum in enumerate(quorums):
+        if quorum > len(able[place]):
+            return Lack((place,), quorum, len(able[place]))
     if not policy.distinct or len(able) == 1 or sum(map(len, able)) == len(frozenset().union(*able)):
         return None
     # How many people can sign exactly the steps of a mask; then, summed over subsets, only steps inside it.
@@ -53,8 +54,13 @@ def lack_of_people(policy: Policy, held: Mapping[str, frozenset[str]]) -> Lack |
     everybody = inside[full]
     for mask in sorted(range(1, full + 1), key=int.bit_count):
         steps = tuple(place for place in range(len(able)) if mask >> place & 1)
-        needed = sum(policy.steps[place].quorum for place in steps)
+        needed = sum(quorums[place] for place in steps)
         people = everybody - inside[full ^ mask]
         if needed > people:
             return Lack(steps, needed, people)
     return None
+
+
+def _able(step: Step, held: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    roles = (step.role, *(escalation.role for escalation in step.escalations))
+    return frozenset().union(*(held.get(role, frozenset()) for role in roles))
