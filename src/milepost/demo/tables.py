@@ -84,7 +84,7 @@ def still_to_sign(status: MilestoneStatus, requests: Iterable[ApprovalRequest]) 
     return [
         f"{request.role} ({' or '.join(request.people)})"
         for _, request in sorted(latest.items())
-        if request.kind == "REQUESTED"
+        if request.kind in ("REQUESTED", "REMINDED", "ESCALATED")
     ]
 
 
@@ -125,7 +125,8 @@ def _lines(picture: Picture) -> "Table":
                 sums[:] = [total + amount for total, amount in zip(sums, amounts, strict=True)]
                 completion = f"{line.completion} %" if line.milestone_id else ""
                 shown = [_money(amount, line.currency_exponent) for amount in amounts]
-                what = (line.engagement_id, line.milestone_id or "-", line.kind.lower().replace("_", " "))
+                name = _named(line.milestone_id or "-", line.occurrence_id)
+                what = (line.engagement_id, name, line.kind.lower().replace("_", " "))
                 table.add_row(*what, completion, *shown, line.currency)
         engagement, currency, exponent = group
         table.add_row(
@@ -151,9 +152,14 @@ def _open(picture: Picture) -> "Table":
         details = [missing.detail for missing in status.missing] + [f"{event} waits" for event in status.parked]
         signers = still_to_sign(status, picture.requests)
         state = status.state.lower()
-        row = (status.engagement_id, status.milestone_id, state, f"{worth} {status.currency or ''}".strip())
+        name = _named(status.milestone_id, status.occurrence_id)
+        row = (status.engagement_id, name, state, f"{worth} {status.currency or ''}".strip())
         table.add_row(*row, "\n".join(details), "\n".join(signers))
     return table
+
+
+def _named(milestone: str, occurrence: str | None) -> str:
+    return f"{milestone} {occurrence}" if occurrence else milestone
 
 
 def _money(minor: int, exponent: int) -> str:
