@@ -77,7 +77,12 @@ def test_what_people_are_told_to_type_exists(command: Command) -> None:
 
 def alone(command: Command) -> bool:
     """Whether a command is finished by itself, without a broker, a container or a build."""
-    return command.words[0] == ".venv/bin/milepost" and command.words[1] in {"contract", "simulate", "config", "explain"}
+    return command.words[0] == ".venv/bin/milepost" and command.words[1] in {
+        "contract",
+        "simulate",
+        "config",
+        "explain",
+    }
 
 
 @pytest.mark.parametrize("command", [each for each in commands() if alone(each)], ids=lambda command: command.where)

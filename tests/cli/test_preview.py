@@ -1,0 +1,98 @@
+"""`milepost contract preview`: what an amendment would bill, before it is signed (W62 in its three modes)."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from milepost.cli import app
+
+OLD = """\
+milepost: 1
+engagement: works
+version: 1
+customer: {id: acme}
+currency: EUR
+value: "100000.00"
+timezone: Europe/Berlin
+effective_from: 2026-01-01
+people: {lead: [maria]}
+approvals: {one: {steps: [{role: lead}]}}
+amendments: {approval: one}
+milestones:
+  - {id: M1, fee: {percent_of_value: "25"}, requires: [completed], approval: none}
+  - {id: M2, fee: {percent_of_value: "50"}, requires: [completed], approval: none}
+  - {id: M3, fee: {percent_of_value: "25"}, requires: [completed], approval: none}
+"""
+REPORT = {
+    "topic": "milestone-events",
+    "value": {
+        "event_id": "r1",
+        "source": "tracker",
+        "engagement_id": "works",
+        "milestone_id": "M1",
+        "kind": "REPORTED",
+        "occurred_at": "2026-02-02T10:00:00+01:00",
+    },
+}
+
+
+def preview(folder: Path, new: str, *options: str) -> tuple[int, str, str]:
+    (folder / "old.yaml").write_text(OLD, encoding="utf-8")
+    (folder / "new.yaml").write_text(new, encoding="utf-8")
+    (folder / "events.jsonl").write_text(json.dumps(REPORT) + "\n", encoding="utf-8")
+    files = [str(folder / name) for name in ("old.yaml", "new.yaml", "events.jsonl")]
+    result = CliRunner().invoke(app, ["contract", "preview", *files, *options], catch_exceptions=False)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def amended(mode: str) -> str:
+    new = OLD.replace("version: 1", "version: 2").replace("100000.00", "120000.00")
+    return f"{new}amendment: {{mode: {mode}, from: 2026-03-01}}\n"
+
+
+def test_catch_up_bills_the_difference_at_once(tmp_path: Path) -> None:
+    status, out, _ = preview(tmp_path, amended("catch_up"))
+    assert status == 0
+    assert "M1: ADJUSTMENT gross 5000.00 EUR, payable 5000.00 EUR" in out
+    assert "M2: 50000.00 -> 60000.00 EUR" in out
+    assert "M3: 25000.00 -> 30000.00 EUR" in out
+
+
+def test_prospective_leaves_what_is_billed_and_shares_the_rest(tmp_path: Path) -> None:
+    status, out, _ = preview(tmp_path, amended("prospective"))
+    assert status == 0
+    assert "The amendment raises no line by itself" in out
+    assert "M2: 50000.00 -> 63333.33 EUR" in out
+    assert "M3: 25000.00 -> 31666.67 EUR" in out
+
+
+def test_separate_changes_nothing_but_what_is_new(tmp_path: Path) -> None:
+    extra = '  - {id: M4, fee: {fixed: "20000.00"}, requires: [completed], approval: none}\n'
+    status, out, _ = preview(tmp_path, amended("separate").replace("amendment:", f"{extra}amendment:"))
+    assert status == 0
+    assert "M4: new, 20000.00 EUR" in out
+    assert "->" not in out
+
+
+def test_as_json_it_is_what_the_join_would_raise(tmp_path: Path) -> None:
+    status, out, _ = preview(tmp_path, amended("catch_up"), "--json")
+    assert status == 0
+    raised = [json.loads(line) for line in out.splitlines()]
+    lines = [one["value"] for one in raised if one["topic"] == "invoice-lines"]
+    assert [(line["milestone_id"], line["gross_minor"]) for line in lines] == [("M1", 500_000)]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("version: 2", "version: 3"), "AMENDMENT_INVALID"),
+        (("currency: EUR", "currency: USD"), "AMENDMENT_INVALID"),
+    ],
+    ids=["a skipped version", "another currency"],
+)
+def test_what_would_be_refused_is_refused(tmp_path: Path, change: tuple[str, str], said: str) -> None:
+    status, _, err = preview(tmp_path, amended("catch_up").replace(*change))
+    assert status == 1
+    assert said in err
