@@ -164,12 +164,8 @@ class _Walk:
             if not submission.alive:
                 continue
             basis = self.pricing.restated(at, self.report, submission.level, found.level, found.basis)
-            if basis is None:
-                continue
-            lower = self.pricing.amount(submission.level, basis, at) < submission.gross
-            settled = submission.ballot.complete and not self.pricing.corrects(basis, submission.basis)
             lapsed = found.level > 0 and self.pricing.lapsed(submission.basis, found.basis)
-            if lapsed or (lower and not settled):
+            if lapsed or (basis is not None and self.undercut(submission, basis, at)):
                 submission.close(CORRECTED, at)
         if found.level == _NOTHING:
             return
@@ -181,6 +177,16 @@ class _Walk:
             if found.governing is not None and found.governing.accepted_at != at:
                 found.governing = None
             found.accept(at, found.level, basis, gross)
+
+    def undercut(self, submission: Submission, basis: Basis, at: int) -> bool:
+        """Whether a claim is worth less by this basis, and ends by that."""
+        if basis == submission.basis:
+            return False
+        # both by the terms in force now: that an amendment made the claim smaller is no correction
+        signed = self.pricing.amount(submission.level, submission.basis, at)
+        if self.pricing.amount(submission.level, basis, at) >= signed:
+            return False
+        return not submission.ballot.complete or self.pricing.corrects(basis, submission.basis)
 
     def open(self, at: int, again: bool) -> None:
         """Open the next submission if there is something new to sign (rule 13).
