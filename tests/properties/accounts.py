@@ -10,6 +10,7 @@ from milepost.core.outputs import InvoiceLine, MilestoneStatus, Output, Retentio
 from milepost.core.parts import Staged
 from milepost.core.replay import Empty
 from milepost.sim.oracle import Oracle, fees
+from milepost.sim.oracle_facts import Key
 from tests.properties.strategies import received
 
 __all__ = ["Account", "difference", "fees", "played", "played_as", "shrunk"]
@@ -19,13 +20,13 @@ __all__ = ["Account", "difference", "fees", "played", "played_as", "shrunk"]
 class Account:
     """Totals over lines and retention events, and the last status of each milestone."""
 
-    gross: dict[str, int] = field(default_factory=dict)
+    gross: dict[Key, int] = field(default_factory=dict)
     payable: int = 0
     retained: int = 0
     held: int = 0
     released: int = 0
     lines: list[InvoiceLine] = field(default_factory=list)
-    status: dict[str, MilestoneStatus] = field(default_factory=dict)
+    status: dict[Key, MilestoneStatus] = field(default_factory=dict)
     signed: frozenset[str] = frozenset()  # the milestones whose submissions count
 
     def add(self, outputs: Iterable[Output]) -> None:
@@ -37,40 +38,49 @@ class Account:
                 self.payable += output.payable_minor
                 self.retained += output.retained_minor
                 if output.milestone_id is not None:
-                    self.gross[output.milestone_id] = self.gross.get(output.milestone_id, 0) + output.gross_minor
+                    key = (output.milestone_id, output.occurrence_id)
+                    self.gross[key] = self.gross.get(key, 0) + output.gross_minor
             elif isinstance(output, RetentionEvent):
                 assert output.amount_minor > 0, output
                 self.held += output.amount_minor if output.kind == "HELD" else -output.amount_minor
                 self.released += output.amount_minor if output.kind == "RELEASED" else 0
                 assert output.balance_minor == self.held, output
             elif isinstance(output, MilestoneStatus):
-                self.status[output.milestone_id] = output
+                self.status[(output.milestone_id, output.occurrence_id)] = output
 
-    def billed(self) -> dict[str, int]:
-        """Gross by milestone, without those at zero."""
-        return {name: gross for name, gross in self.gross.items() if gross}
+    def billed(self) -> dict[Key, int]:
+        """Gross by milestone and occurrence, without those at zero."""
+        return {key: gross for key, gross in self.gross.items() if gross}
 
-    def accepted(self) -> dict[str, int]:
-        """Since when each milestone is accepted as far as it is, by its last status."""
-        return {n: s.accepted_at for n, s in self.status.items() if n != "@signoff" and s.accepted_at is not None}
-
-    def submissions(self) -> dict[str, int]:
-        """How many submissions each milestone with signers has had, by its last status."""
+    def accepted(self) -> dict[Key, int]:
+        """Since when each occurrence is accepted as far as it is, by its last status."""
         return {
-            name: status.submission for name, status in self.status.items() if status.submission and name in self.signed
+            key: status.accepted_at
+            for key, status in self.status.items()
+            if not key[0].startswith("@") and status.accepted_at is not None
+        }
+
+    def submissions(self) -> dict[Key, int]:
+        """How many submissions each occurrence with signers has had, by its last status."""
+        return {
+            key: status.submission for key, status in self.status.items() if status.submission and key[0] in self.signed
         }
 
 
-def accepted(oracle: Oracle) -> dict[str, int]:
-    """Since when what is accepted of each milestone is accepted, in the oracle's opinion."""
-    return {name: found.steps[-1][0] for name, found in oracle.accepted.items() if found.percent}
+def accepted(oracle: Oracle) -> dict[Key, int]:
+    """Since when what is accepted of each occurrence is accepted, in the oracle's opinion."""
+    return {
+        key: found.levels[-1].at
+        for key, found in oracle.accepted.items()
+        if found.percent and not key[0].startswith("@")
+    }
 
 
-def submissions(oracle: Oracle) -> dict[str, int]:
-    """How many submissions each milestone that can be signed has had, in the oracle's opinion."""
+def submissions(oracle: Oracle) -> dict[Key, int]:
+    """How many submissions each occurrence that can be signed has had, in the oracle's opinion."""
     signed = {milestone.id for milestone in oracle.contract.milestones if milestone.approval}
-    found = {name: len(entry.submissions) for name, entry in oracle.accepted.items() if name in signed}
-    return {name: number for name, number in found.items() if number}
+    found = {key: len(entry.submissions) for key, entry in oracle.accepted.items() if key[0] in signed}
+    return {key: number for key, number in found.items() if number}
 
 
 def played(events: Sequence[Event]) -> tuple[Account, list[list[Output]]]:
@@ -100,7 +110,7 @@ def difference(contract: Contract, events: Sequence[Event], *, every: bool = Tru
         oracle.take(record.event)
         if not every and place < len(events) - 1:
             continue
-        expected = {name: gross for name, gross in oracle.gross.items() if gross}
+        expected = {key: gross for key, gross in oracle.gross.items() if gross}
         found: list[tuple[str, object, object]] = [
             ("gross by milestone", account.billed(), expected),
             ("payable", account.payable, oracle.payable),

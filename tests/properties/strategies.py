@@ -24,7 +24,7 @@ from milepost.core.events import (
     UsageEvent,
 )
 from milepost.core.fold import Received
-from milepost.sim.oracle_claims import claim_hash
+from milepost.sim.oracle_votes import Content, claim_hash
 from tests.properties.contracts import PEOPLE, ROLES, Chooser
 
 TOPICS = {
@@ -242,7 +242,9 @@ class _Maker(Chooser):
         """Of a claim that may come about, or of none."""
         claim = Fraction(self._completion(milestone))
         hashes = tuple(sorted(item.sha256 for item in self.rng.choice((_DOCUMENTS[:1], _DOCUMENTS[:1], _DOCUMENTS))))
-        return claim_hash(milestone, claim, hashes) if self.chance(85) else "0" * 64
+        return (
+            claim_hash(milestone.id, milestone.criteria, None, Content(claim, hashes)) if self.chance(85) else "0" * 64
+        )
 
     def _ticks(self) -> list[Event]:
         return [ClockTick(self.moment()) for _ in range(self.rng.choice((2, 3, 4) if self.calm else (0, 1, 2, 4)))]

@@ -4,60 +4,47 @@ The oracle is given a contract and the events in the order in which they arrived
 again from the first event on: what is accepted, what is billed, what is held. It is slow on purpose.
 """
 
-from fractions import Fraction
-
-from milepost.core.contract import Contract, Fixed, PercentOfValue
+from milepost.core.contract import Contract, Success
 from milepost.core.events import ClockTick, EngagementEvent, Event
-from milepost.sim.oracle_claims import Accepted, accepted
-from milepost.sim.oracle_facts import Facts, exact, start_of
+from milepost.sim.oracle_claims import Accepted
+from milepost.sim.oracle_days import start_of
+from milepost.sim.oracle_deadlines import Deadlines
+from milepost.sim.oracle_facts import SIGNOFF, Facts, Key
+from milepost.sim.oracle_ledger import Account
+from milepost.sim.oracle_occurrences import Found, assessed
+from milepost.sim.oracle_terms import Terms, fees, rounded
 
 __all__ = ["Oracle", "fees", "rounded"]
 
 
-def rounded(amount: Fraction, rounding: str) -> int:
-    """To a whole minor unit: half away from zero, or half to even."""
-    if rounding == "half_even":
-        return round(amount)
-    whole = int(abs(amount) + Fraction(1, 2))
-    return whole if amount >= 0 else -whole
-
-
-def fees(contract: Contract) -> dict[str, int]:
-    """Each milestone's fee in minor units; percentages by largest remainder, ties to the earliest (rule 3)."""
-    found = {m.id: m.fee.amount_minor for m in contract.milestones if isinstance(m.fee, Fixed)}
-    shares = {
-        m.id: exact(m.fee.percent) * (contract.value_minor or 0) / 100
-        for m in contract.milestones
-        if isinstance(m.fee, PercentOfValue)
-    }
-    found.update({name: int(amount) for name, amount in shares.items()})
-    whole = rounded(sum(shares.values(), Fraction(0)), contract.rounding)
-    left = whole - sum(int(amount) for amount in shares.values())
-    for name in sorted(shares, key=lambda name: int(shares[name]) - shares[name])[:left]:  # the sort is stable: ties
-        found[name] += 1
-    return found
-
-
 class Oracle:
-    """One engagement's account: `gross` by milestone, `held`, `released`, and `payable`, all in minor units."""
+    """One engagement's account: `gross` by occurrence, `held`, `released`, and `payable`, all in minor units."""
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
-        self.fees = fees(contract)
-        self.gross: dict[str, int] = {milestone.id: 0 for milestone in contract.milestones}
-        self.accepted: dict[str, Accepted] = {}
+        self.gross: dict[Key, int] = {}
         self.signed_off_at: int | None = None
-        self.held = 0
-        self.released = 0
         self.payable = 0
-        self._held_to_date = 0
-        self._subject: dict[str, int] = {milestone.id: 0 for milestone in contract.milestones}
+        self.terms = Terms([contract])
+        self.accepted = Found(self.terms)
+        self._account = Account()
+        self._deadlines = Deadlines()
         self._open = False
         self._suspended = False
         self._changed_at: int | None = None
         self._arrived: list[Event] = []
         self._early: list[Event] = []
         self._opens = start_of(contract.effective_from, contract.timezone)
+
+    @property
+    def held(self) -> int:
+        """What is withheld now."""
+        return self._account.held
+
+    @property
+    def released(self) -> int:
+        """What was paid out of what was withheld."""
+        return self._account.released
 
     def take(self, event: Event) -> None:
         """One event arrives."""
@@ -71,18 +58,26 @@ class Oracle:
             self._early.append(event)
 
     def _arrive(self, event: Event) -> None:
+        before = max((e.at for e in self._arrived if isinstance(e, ClockTick)), default=None)
         self._arrived.append(event)
         if not self._open:
             return
         if isinstance(event, EngagementEvent) and event.change in ("SUSPENDED", "RESUMED"):
             self._suspend(event)
         facts = Facts(self.contract, self._arrived)
-        self.accepted = accepted(facts)
-        self.signed_off_at = self._sign_off(facts)
+        self.terms = Terms([self.contract])
+        if isinstance(event, ClockTick) and (before is None or event.at > before) and not self._suspended:
+            waiting = [request for found in self.accepted.values() for request in found.waiting]
+            self._deadlines.tick(waiting, event.at)
+        self.accepted = assessed(facts, self.terms, self._deadlines)
         if not self._suspended:
-            for milestone in self.contract.milestones:
-                self._bill(milestone.id)
-            self._release()
+            waiting = [request for found in self.accepted.values() for request in found.waiting]
+            self._deadlines.ask(waiting, facts.clock, self.contract)
+        self.signed_off_at = self._sign_off(facts)
+        self._account.terms = self.terms
+        if not self._suspended:
+            self._bill_all()
+            self._release(facts)
         assert sum(self.gross.values()) == self.payable + self.held
         assert self.held >= 0
 
@@ -101,62 +96,62 @@ class Oracle:
 
         What a termination cancelled is not waited for, beyond what was accepted of it.
         """
-        if facts.signed_off is None:
+        claim = self.accepted[(SIGNOFF, None)]
+        if not claim.percent:
             return None
-        required = [self.accepted[m.id] for m in self.contract.milestones if not m.optional]
-        instants = {at for found in required for at, _ in found.steps if at > facts.signed_off}
-        for at in sorted({facts.signed_off, *instants}):
+        claimed = claim.levels[-1].at
+        required = [
+            self.accepted[(m.id, None)]
+            for m in self.terms.latest.milestones
+            if not m.optional and m.repeats == "none" and not (isinstance(m.fee, Success) and m.fee.to_date)
+        ]
+        instants = {level.at for found in required for level in found.levels if level.at > claimed}
+        for at in sorted({claimed, *instants}):
             if all(found.at(at) == 100 or (facts.terminated is not None and _over(found, at)) for found in required):
                 return at
         return None
 
-    def _bill(self, name: str) -> None:
+    def _bill_all(self) -> None:
         """The difference between what is entitled to and what is billed becomes a line."""
-        entitled = self.accepted[name]
-        difference = rounded(entitled.percent * self.fees[name] / 100, self.contract.rounding) - self.gross[name]
-        if difference:
-            retained = self._retain(name, difference, entitled.steps[-1][0] if entitled.steps else None)
-            self.gross[name] += difference
-            self.payable += difference - retained
+        for name in self.terms.milestones():
+            fee_minor = self.terms.fees_by_place(name, range(len(self.terms.versions)), self.accepted.steps())
+            for key in [key for key in self.accepted if key[0] == name]:
+                levels = self.accepted[key].levels
+                if levels or key in self.gross:
+                    self._bill(key, self._entitled(key, fee_minor), levels[-1].at if levels else 0)
 
-    def _retain(self, name: str, difference: int, accepted_at: int | None) -> int:
-        retention = self.contract.retention
-        milestone = next(m for m in self.contract.milestones if m.id == name)
-        if retention is None or "milestones" in retention.exempt or not milestone.retained:
+    def _entitled(self, key: Key, fee_minor: dict[int, int]) -> int:
+        found = self.accepted[key]
+        if not found.levels:
             return 0
-        after = self.signed_off_at is not None and accepted_at is not None and accepted_at > self.signed_off_at
+        level = found.levels[-1]
+        whole = fee_minor.get(self.terms.governing(key[0], level.grown_at), 1) * level.price
+        return rounded(whole * level.percent / 100, self.terms.rounding)
+
+    def _bill(self, key: Key, entitled: int, accepted_at: int) -> None:
+        billed = self.gross.get(key, 0)
+        if entitled == billed:
+            return
+        retained = self._retain(key, entitled - billed, entitled, accepted_at)
+        self.gross[key] = entitled
+        self.payable += entitled - billed - retained
+
+    def _retain(self, key: Key, difference: int, left: int, accepted_at: int) -> int:
+        retention = self.terms.latest.retention
+        milestone = self.terms.ever(key[0])
+        kind = "success_fees" if isinstance(milestone.fee, Success) else "milestones"
+        if retention is None or kind in retention.exempt or not milestone.retained:
+            return 0
         if difference < 0:
-            # What was never subject to retention is taken back first.
-            self._subject[name] = min(self._subject[name], self.gross[name] + difference)
-        elif not after:
-            self._subject[name] += difference
-        else:
+            return self._account.credit(key, left)
+        if self.signed_off_at is not None and accepted_at > self.signed_off_at:
             return 0
-        change = self._to_hold() - self._held_to_date
-        if change < 0:
-            change = max(change, -self.held)
-        self._held_to_date += change
-        self.held += change
-        return change
+        return self._account.charge(key, difference, accepted_at)
 
-    def _to_hold(self) -> int:
-        retention = self.contract.retention
-        assert retention
-        amount = exact(retention.rate) * sum(self._subject.values()) / 100
-        if retention.cap is not None:
-            cap = Fraction(retention.cap.amount_minor or 0)
-            if retention.cap.percent_of_value is not None:
-                cap = exact(retention.cap.percent_of_value) * (self.contract.value_minor or 0) / 100
-            amount = min(amount, cap)
-        return rounded(amount, self.contract.rounding)
-
-    def _release(self) -> None:
-        """Every rule of this language's part fires at the sign-off, so all that is held goes out."""
-        retention = self.contract.retention
-        if retention is not None and retention.release and self.signed_off_at is not None:
-            self.released += self.held
-            self.payable += self.held
-            self.held = 0
+    def _release(self, facts: Facts) -> None:
+        """Retention of a terminated engagement waits for the sign-off."""
+        if facts.terminated is None or self.signed_off_at is not None:
+            self.payable += self._account.release(self.signed_off_at, facts.clock)
 
 
 def _over(found: Accepted, at: int) -> bool:

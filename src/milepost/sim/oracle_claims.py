@@ -1,14 +1,13 @@
-"""What an independent reading of the rules accepts: per milestone, how much, since when, under which submission.
+"""What an independent reading of the rules accepts: per occurrence, how much, since when, under which submission.
 
 Every instant that an event or a date names is visited in order, and what holds then is asked anew each time.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import groupby
+from typing import NamedTuple
 
 from milepost.core.contract import (
     Completed,
@@ -18,205 +17,208 @@ from milepost.core.contract import (
     KpiGate,
     Milestone,
     MilestoneGate,
-    Policy,
+    RegulatorGate,
+    Success,
 )
 from milepost.core.events import ApprovalDecision
-from milepost.sim.oracle_facts import Facts, Report, day_of, exact, reach, start_of
+from milepost.sim.oracle_days import start_of
+from milepost.sim.oracle_deadlines import Deadlines, Request
+from milepost.sim.oracle_facts import Facts, Key, reach
+from milepost.sim.oracle_gates import Gates, asks, leaves
+from milepost.sim.oracle_prices import Quote, quoted
+from milepost.sim.oracle_terms import Terms, rounded
+from milepost.sim.oracle_votes import Content, Submission, Votes, claim_hash
 
-__all__ = ["Accepted", "Submission", "accepted", "claim_hash"]
+__all__ = ["Accepted", "Level", "Walk"]
 
-_NONE = Fraction(0)
+_NONE, _ALL = Fraction(0), Fraction(100)
 
 
-@dataclass
-class Submission:
-    """One claim that people are asked to sign; `ended` says by what: rejected, report, accepted, or next."""
+class Level(NamedTuple):
+    """How much is accepted from an instant on; `price`: of all of it, in minor units where the contract has none."""
 
-    number: int
     at: int
-    claim: Fraction
-    content: tuple[Fraction, tuple[str, ...]]
-    hash: str
-    reporter: str | None
-    signatures: dict[tuple[str, str], ApprovalDecision] = field(default_factory=dict)
-    settled_at: int | None = None
-    ended: str | None = None
-    ended_at: int | None = None
-    certified: Fraction = _NONE
+    percent: Fraction
+    price: Fraction
+    grown_at: int  # the latest acceptance: its terms govern
 
 
 @dataclass
 class Accepted:
-    """What is accepted of a milestone at each instant (ascending), and the submissions that were opened."""
+    """What is accepted of an occurrence at each instant (ascending), and the submissions that were opened."""
 
-    steps: list[tuple[int, Fraction]] = field(default_factory=list)
+    levels: list[Level] = field(default_factory=list)
     submissions: list[Submission] = field(default_factory=list)
+    waiting: list[Request] = field(default_factory=list)
+
+    @property
+    def steps(self) -> list[tuple[int, Fraction]]:
+        """When how many percent were accepted."""
+        return [(level.at, level.percent) for level in self.levels]
 
     def at(self, instant: int) -> Fraction:
         """The accepted percentage at an instant."""
-        return next((percent for at, percent in reversed(self.steps) if at <= instant), _NONE)
+        return next((level.percent for level in reversed(self.levels) if level.at <= instant), _NONE)
 
     @property
     def percent(self) -> Fraction:
         """The accepted percentage when everything has happened."""
-        return self.steps[-1][1] if self.steps else _NONE
+        return self.levels[-1].percent if self.levels else _NONE
 
     def reached_at(self, percent: Fraction, instant: int) -> int | None:
         """Since when at least `percent` is accepted without a break, as seen at `instant`; None if it is not."""
         since = None
-        for at, accepted_percent in self.steps:
-            if at <= instant:
-                since = (at if since is None else since) if accepted_percent >= percent else None
+        for level in self.levels:
+            if level.at <= instant:
+                since = (level.at if since is None else since) if level.percent >= percent else None
         return since
 
 
-def accepted(facts: Facts) -> dict[str, Accepted]:
-    """Every milestone's acceptance, what is depended on first."""
-    found: dict[str, Accepted] = {}
-    waiting = list(facts.contract.milestones)
-    while waiting:
-        ready = [m for m in waiting if all(name in found for name in _depends_on(m))]
-        assert ready, "a contract without cycles was linted"
-        for milestone in ready:
-            found[milestone.id] = _Walk(facts, milestone, found).run()
-        waiting = [m for m in waiting if m not in ready]
-    return found
+class Walk:
+    """One occurrence through time."""
 
-
-def _depends_on(milestone: Milestone) -> set[str]:
-    return {gate.milestone for gate in milestone.requires + milestone.depends_on if isinstance(gate, MilestoneGate)}
-
-
-def _decimal(percent: Fraction) -> str:
-    """A percentage without exponent or trailing zeros; percentages came in as decimals, so this ends."""
-    whole, rest = divmod(percent, 1)
-    digits = ""
-    while rest:
-        digit, rest = divmod(rest * 10, 1)
-        digits += str(digit)
-    return f"{whole}.{digits}" if digits else str(whole)
-
-
-def claim_hash(milestone: Milestone, claim: Fraction, hashes: tuple[str, ...]) -> str:
-    """What a signature is for: SHA-256 over the claim and its evidence (sorted hashes), as canonical JSON."""
-    fields: dict[str, object] = {
-        "attributes": {},
-        "completion": _decimal(claim),
-        "criteria": milestone.criteria,
-        "evidence": list(hashes),
-        "milestone": milestone.id,
-        "occurrence": None,
-        "values": [],
-    }
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-class _Walk:
-    """One milestone through time."""
-
-    def __init__(self, facts: Facts, milestone: Milestone, others: dict[str, Accepted]) -> None:
-        self.facts, self.milestone, self.others = facts, milestone, others
-        self.policy: Policy | None = facts.contract.policies[milestone.approval] if milestone.approval else None
-        self.percent = _NONE
+    def __init__(self, facts: Facts, terms: Terms, key: Key, deadlines: Deadlines, gates: Gates) -> None:
+        self.facts, self.terms, self.key, self.deadlines = facts, terms, key, deadlines
+        self.gates = gates
+        self.votes = Votes(terms, key, deadlines)
+        self.percent, self.price, self.grown_at = _NONE, Fraction(0), 0
+        self.milestone: Milestone
+        self.as_accepted: Milestone | None = None
+        self.held: list[Gate] = []
+        self.billed: object = None  # the period of the value that a success fee was accepted for
         self.result = Accepted()
-        self.reported = any(isinstance(gate, Completed | EvidenceGate) for gate in milestone.requires)
 
-    def run(self) -> Accepted:
+    def run(self, fee_minor: dict[int, int]) -> Accepted:
+        """Visit every instant. `fee_minor`: the fee by the version's place, where it is an amount."""
+        self.fee_minor = fee_minor
         for at in sorted(set(self._instants())):
-            before = self.percent
-            self._correct(at)
-            claim = self._claim(at)
-            if self.policy is None:
-                if claim > self.percent and self._all_hold(self.milestone.depends_on, at):
-                    self.percent = claim
-            else:
-                self._open(at, claim)
-                self._sign(at)
-                self._settle(at)
-                self._accept(at)
-            if self.percent != before:
-                self.result.steps.append((at, self.percent))
+            before = (self.percent, self.price)
+            milestone = self.terms.milestone_at(self.key[0], at)
+            if milestone is not None:
+                self.milestone = self.gates.milestone = self.votes.milestone = milestone
+                self.votes.policy = self.terms.policy_at(milestone.approval, at)
+            if self.as_accepted is not None or milestone is not None:
+                self._lower(at)
+            if milestone is not None:
+                self.gates.milestone = milestone
+                self._raise(at)
+            if (self.percent, self.price) != before:
+                self.result.levels.append(Level(at, self.percent, self.price, self.grown_at))
+        self.result.waiting = self._waiting()
         return self.result
 
+    def _raise(self, at: int) -> None:
+        claim, quote = self._claim(at)
+        if self.votes.policy is None:
+            if quote is not None and self._is_more(claim, quote) and self._may_bill(claim, at):
+                self._grow(claim, quote, at)
+            return
+        if quote is not None:
+            self._open(at, claim, quote)
+        self._time_out(at)
+        self._sign(at)
+        self._settle(at)
+        self._accept(at)
+
     def _instants(self) -> Iterable[int]:
-        """Every instant at which something that concerns this milestone may begin or end."""
-        facts, milestone = self.facts, self.milestone
-        yield from (report.at for report in facts.reports[milestone.id])
-        yield from (decision.decided_at for decision in facts.decisions[milestone.id])
-        for gate in milestone.requires + milestone.depends_on:
+        """Every instant at which something that concerns this occurrence may begin or end."""
+        facts, name = self.facts, self.key[0]
+        yield from (report.at for report in facts.reports.get(self.key, []))
+        yield from (decision.decided_at for decision in facts.decisions.get(self.key, []))
+        yield from self.deadlines.instants(self.key)
+        yield from (at for at in self.terms.starts() if self._has_come(at))
+        for version in self.terms.versions:
+            for milestone in version.milestones:
+                if milestone.id == name:
+                    yield from self._instants_of(milestone)
+
+    def _has_come(self, at: int) -> bool:
+        clock, terminated = self.facts.clock, self.facts.terminated
+        return clock is not None and at <= clock and (terminated is None or at <= terminated)
+
+    def _instants_of(self, milestone: Milestone) -> Iterable[int]:
+        facts = self.facts
+        kpis = {milestone.fee.kpi} if isinstance(milestone.fee, Success) else set()
+        for gate in leaves(milestone.requires + milestone.depends_on):
             if isinstance(gate, KpiGate):
-                yield from (event.observed_at for event in facts.values if event.kpi_id == gate.id)
+                kpis.add(gate.id)
+            elif isinstance(gate, RegulatorGate):
+                yield from (ruling.decided_at for ruling in facts.rulings if ruling.regulator in gate.by)
             elif isinstance(gate, DateGate):
                 starts = max(start_of(gate.on, facts.contract.timezone), facts.opens)
                 if facts.terminated is None or starts <= facts.terminated:
                     yield starts
             elif isinstance(gate, MilestoneGate):
-                yield from (at for at, _ in self.others[gate.milestone].steps)
+                yield from self.gates.others.instants(gate.milestone, self.key[1])
+        yield from (event.observed_at for event in facts.values if event.kpi_id in kpis)
 
-    # -- gates
+    # -- the claim
 
-    def _holds(self, gate: Gate, at: int) -> int | None:
-        """Since when the gate holds by what is in force at `at`; None if it does not."""
-        report = self._report(at)
-        match gate:
-            case Completed():
-                return report.at if report and reach(self.milestone, report.completion) > 0 else None
-            case EvidenceGate():
-                names = {item.name for item in report.event.evidence if item.sha256} if report else set()
-                return report.at if report and names.issuperset(gate.names) else None
-            case KpiGate():
-                return self.facts.satisfies(gate, at)
-            case DateGate():
-                return self.facts.date_holds(gate.on, at)
-            case MilestoneGate():
-                return self.others[gate.milestone].reached_at(exact(gate.at_least), at)
-            case _:
-                raise NotImplementedError(type(gate).__name__)
+    def _claim(self, at: int) -> tuple[Fraction, Quote | None]:
+        """The percentage that `requires` supports, and the price of all of it."""
+        return self.gates.percent(self.milestone.requires, at), quoted(self.terms, self.gates, at, self.billed)
 
-    def _all_hold(self, gates: Iterable[Gate], at: int) -> bool:
-        return all(self._holds(gate, at) is not None for gate in gates)
+    def _is_more(self, claim: Fraction, quote: Quote) -> bool:
+        if claim > self.percent:
+            return True
+        return claim == self.percent > 0 and quote.raises and quote.price > self.price
 
-    def _report(self, at: int) -> Report | None:
-        """The report in force, unless it was withdrawn."""
-        report = self.facts.report_at(self.milestone.id, at)
-        return report if report and report.event.kind != "WITHDRAWN" else None
+    def _may_bill(self, claim: Fraction, at: int) -> bool:
+        return self.gates.percent(self.milestone.depends_on, at) >= claim
 
-    def _claim(self, at: int) -> Fraction:
-        """The percentage that `requires` supports: nothing, what the report reaches, or all where none is asked for."""
-        if not self._all_hold(self.milestone.requires, at):
-            return _NONE
-        report = self._report(at)
-        if any(isinstance(gate, Completed) for gate in self.milestone.requires):
-            assert report
-            return reach(self.milestone, report.completion)
-        return Fraction(100)
+    def _grow(self, percent: Fraction, quote: Quote, at: int) -> None:
+        gates = self.milestone.requires + self.milestone.depends_on
+        self.percent, self.price, self.grown_at = percent, quote.price, at
+        self.as_accepted, self.billed = self.milestone, quote.period
+        self.held = [gate for gate in leaves(gates) if self.gates.percent([gate], at) > 0]
 
-    # -- one instant
+    # -- what needs no approval
 
-    def _correct(self, at: int) -> None:
-        """A correction dated now lowers what is accepted and closes what claims more; no other report can be lower."""
-        report = self.facts.report_at(self.milestone.id, at)
-        if report is None or report.at != at:
-            return
-        if not self.reported:
-            return  # nothing was asked of a report
-        asks = any(isinstance(gate, Completed) for gate in self.milestone.requires)
-        if not asks and report.event.kind != "WITHDRAWN":
-            return
-        reached = reach(self.milestone, report.completion)
-        self.percent = min(self.percent, reached)
+    def _lower(self, at: int) -> None:
+        """A lower report, a regulator's decision below the rung, a lower value or price: credited, and closed.
+
+        All else that changes after an acceptance only flags.
+        """
+        milestone = self.as_accepted or self.milestone
+        self.gates.milestone = milestone
+        gates = milestone.requires + milestone.depends_on
+        every = list(leaves(gates))
+        reported = self.gates.kept(gates, at, every, rulings=False)
         for submission in self.result.submissions:
-            if submission.ended in (None, "next") and submission.claim > reached:
+            if submission.ended in (None, "next") and (submission.claim > reported or self._is_below(submission, at)):
                 submission.ended, submission.ended_at, submission.settled_at = "report", at, None
+        kept = min(self.gates.kept(gates, at, self.held, rulings=False), self.percent)
+        ruled = min(self.gates.kept(gates, at, self.held), kept)
+        if ruled < kept:
+            self._reopen()
+        self.percent = ruled
+        if self.percent == 0:
+            self.billed = None
+        quote = quoted(self.terms, self.gates, at, self.billed)
+        if quote is not None and quote.price < self.price and (quote.raises or quote.values):
+            self.price = quote.price
 
-    def _open(self, at: int, claim: Fraction) -> None:
+    def _is_below(self, submission: Submission, at: int) -> bool:
+        """Whether a correction of what prices says that less is due than the submission claims."""
+        quote = quoted(self.terms, self.gates, at, self.billed)
+        corrects = quote is not None and bool(quote.attributes) and quote.raises
+        return corrects and quote is not None and quote.price < submission.quote.price
+
+    def _reopen(self) -> None:
+        """What a regulator took away comes back with a later acceptance, under the signatures that it has."""
+        for submission in self.result.submissions:
+            if submission.ended == "accepted":
+                submission.ended = "next"
+
+    # -- submissions
+
+    def _open(self, at: int, claim: Fraction, quote: Quote) -> None:
         """A claim above what is accepted opens a submission, if it is new."""
-        if claim <= self.percent:
+        if not self._is_more(claim, quote):
             return
-        report = self._report(at)
+        report = self.gates.report(at)
         hashes = tuple(sorted(item.sha256 for item in report.event.evidence)) if report else ()
-        content = (claim, hashes)
+        content = Content.of(claim, hashes, quote)
         last = self.result.submissions[-1] if self.result.submissions else None
         if last is not None:
             if last.content == content and not self._again(last, at):
@@ -225,13 +227,20 @@ class _Walk:
                 # Settled: the next one does not supersede it; it only is not the one that unnamed decisions meet.
                 last.ended, last.ended_at = "next", at
         reporter = report.event.reported_by if report else None
-        number, named = len(self.result.submissions) + 1, claim_hash(self.milestone, *content)
-        self.result.submissions.append(Submission(number, at, claim, content, named, reporter))
+        number = len(self.result.submissions) + 1
+        named = claim_hash(self.key[0], self.milestone.criteria, self.key[1], content)
+        gross = self._gross(claim, quote, at)
+        self.result.submissions.append(Submission(number, at, claim, content, named, reporter, quote, gross))
         self._early(self.result.submissions[-1])
+
+    def _gross(self, claim: Fraction, quote: Quote, at: int) -> int:
+        """The gross of the occurrence to date with this claim."""
+        whole = self.fee_minor.get(self.terms.governing(self.key[0], at), 1) * quote.price
+        return rounded(whole * claim / 100, self.terms.rounding)
 
     def _again(self, last: Submission, at: int) -> bool:
         """Whether a submission of unchanged content may follow `last`."""
-        if last.ended == "rejected":
+        if last.ended in ("rejected", "late"):
             return self._claimed_at(at) > (last.ended_at or 0)
         if last.ended == "report":
             return True
@@ -241,11 +250,11 @@ class _Walk:
 
     def _claimed_at(self, at: int) -> int:
         """The time of the report in force, or where no report is asked for, also of what closed `requires`."""
-        report = self._report(at)
+        report = self.gates.report(at)
         reported_at = report.at if report else 0
-        if self.reported:
+        if asks(self.milestone.requires, Completed, EvidenceGate):
             return reported_at
-        return max([reported_at, *(self._holds(gate, at) or 0 for gate in self.milestone.requires)])
+        return max(reported_at, self.gates.since(self.milestone.requires, at))
 
     # -- signatures
 
@@ -254,14 +263,13 @@ class _Walk:
 
         Unnamed decisions wait for the first submission; one that names a submission waits for that one.
         """
-        in_force = [
-            r for r in self.facts.reports[self.milestone.id] if r is self.facts.report_at(self.milestone.id, r.at)
-        ]
+        reports = self.facts.reports.get(self.key, [])
+        in_force = [r for r in reports if r is self.facts.report_at(self.key, r.at)]
         below = [report.at for report in in_force if reach(self.milestone, report.completion) == 0]
-        if not any(isinstance(gate, Completed) for gate in self.milestone.requires):
+        if not asks(self.milestone.requires, Completed):
             below = []
         early: list[ApprovalDecision] = []
-        for decision in self.facts.decisions[self.milestone.id]:
+        for decision in self.facts.decisions.get(self.key, []):
             if decision.decided_at >= opened.at:
                 continue
             if decision.submission is not None or decision.submission_hash is not None:
@@ -271,96 +279,72 @@ class _Walk:
             early += [decision] * waits
         early.sort(key=lambda decision: decision.decided_at)
         for _, group in groupby(early, key=lambda decision: decision.decided_at):
-            self._apply(opened, list(group), opened.at)
+            self.votes.apply(opened, list(group), opened.at)
 
     def _waited_for(self, opened: Submission, decision: ApprovalDecision) -> bool:
         """Whether a decision named this submission before there was one that it could have meant."""
         before = [s for s in self.result.submissions if s.number < opened.number]
-        return self._names(opened, decision) and not any(self._names(s, decision) for s in before)
+        return self.votes.names(opened, decision) and not any(self.votes.names(s, decision) for s in before)
+
+    def _current(self) -> Submission | None:
+        last = self.result.submissions[-1] if self.result.submissions else None
+        return last if last is not None and last.ended is None else None
 
     def _sign(self, at: int) -> None:
         """The decisions dated now meet the submission that is open now."""
-        current = self.result.submissions[-1] if self.result.submissions else None
-        if current is not None and current.ended is None:
-            dated = [d for d in self.facts.decisions[self.milestone.id] if d.decided_at == at]
-            self._apply(current, dated, at)
+        current = self._current()
+        if current is not None:
+            dated = [d for d in self.facts.decisions.get(self.key, []) if d.decided_at == at]
+            self.votes.apply(current, dated, at)
 
-    def _apply(self, submission: Submission, decisions: list[ApprovalDecision], at: int) -> None:
-        """Decisions of one date in the order of arrival; a step that opens at this date still meets them."""
-        waiting = [d for d in decisions if self._names(submission, d) and self._may_sign(d)]
-        while waiting and submission.ended is None:
-            decision = next((d for d in waiting if self._step_is_open(submission, d)), None)
-            if decision is None:
-                return
-            waiting.remove(decision)
-            if decision.decision == "REJECTED":
-                submission.ended, submission.ended_at, submission.settled_at = "rejected", at, None
-            elif decision.decision == "WITHDRAWN":
-                submission.signatures.pop((decision.approver, decision.role), None)
-            else:
-                self._sign_as(submission, decision)
-
-    def _sign_as(self, submission: Submission, decision: ApprovalDecision) -> None:
-        """Separation of duties refuses a signature in a second step, and the reporter's that would complete alone."""
-        if self._signs_another_step(submission, decision):
+    def _time_out(self, at: int) -> None:
+        """A deadline that a tick found passed ends the submission, unless the step was signed in time."""
+        current = self._current()
+        if current is None:
             return
-        key = (decision.approver, decision.role)
-        before = dict(submission.signatures)
-        submission.signatures[key] = decision
-        if self._is_complete(submission) and {person for person, _ in submission.signatures} == {submission.reporter}:
-            submission.signatures = before
+        for place, step in enumerate(self.votes.steps(current)):
+            if self.deadlines.late_at(self.key, current.number, current.content, step) == at and not (
+                self.votes.is_signed(current, place, at)
+            ):
+                current.ended, current.ended_at, current.settled_at = "late", at, None
+                return
 
-    def _names(self, submission: Submission, decision: ApprovalDecision) -> bool:
-        return decision.submission in (None, submission.number) and decision.submission_hash in (None, submission.hash)
+    def _waiting(self) -> list[Request]:
+        """The steps of the open submission that are open and not signed, when everything has happened."""
+        current = self._current()
+        if current is None or self.votes.policy is None:
+            return []
+        found, end = [], 1 << 62
+        opened_at = current.at
+        for place, step in enumerate(self.votes.steps(current)):
+            if not self.votes.opened(current, place, end):
+                break
+            if not self.votes.is_signed(current, place, end):
+                found.append(Request(self.key, current.number, current.content, step, opened_at))
+            elif self.votes.policy.sequential:
+                opened_at = max(opened_at, self._signed_at(current, place))
+        return found
 
-    def _may_sign(self, decision: ApprovalDecision) -> bool:
-        """The role is in the policy, and the person held it on that day."""
-        contract = self.facts.contract
-        assert self.policy
-        if decision.role not in [step.role for step in self.policy.steps]:
-            return False
-        day = day_of(decision.decided_at, contract.timezone)
-        return any(
-            person.id == decision.approver
-            and (person.since is None or person.since <= day)
-            and (person.until is None or day <= person.until)
-            for person in contract.people.get(decision.role, ())
-        )
-
-    def _step_is_open(self, submission: Submission, decision: ApprovalDecision) -> bool:
-        assert self.policy
-        if not self.policy.sequential:
-            return True
-        place = [step.role for step in self.policy.steps].index(decision.role)
-        return all(self._step_is_signed(submission, earlier) for earlier in range(place))
-
-    def _step_is_signed(self, submission: Submission, place: int) -> bool:
-        assert self.policy
-        step = self.policy.steps[place]
-        return len({person for person, role in submission.signatures if role == step.role}) >= step.quorum
-
-    def _signs_another_step(self, submission: Submission, decision: ApprovalDecision) -> bool:
-        assert self.policy
-        return self.policy.distinct and any(
-            person == decision.approver and role != decision.role for person, role in submission.signatures
-        )
+    def _signed_at(self, submission: Submission, place: int) -> int:
+        """When a step that is signed by now was: the first instant at which it is."""
+        step = self.votes.steps(submission)[place]
+        times = sorted(d.decided_at for (_, role), d in submission.signatures.items() if role == step.role)
+        deemed = self.deadlines.deemed_at(self.key, submission.number, submission.content, step)
+        enough = times[step.quorum - 1 : step.quorum] + ([deemed] if deemed is not None else [])
+        return min(enough, default=submission.at)
 
     # -- acceptance
 
-    def _is_complete(self, submission: Submission) -> bool:
-        assert self.policy
-        return all(self._step_is_signed(submission, place) for place in range(len(self.policy.steps)))
-
     def _settle(self, at: int) -> None:
         """A submission that is open and has all its signatures is settled, until one is taken back."""
-        submission = self.result.submissions[-1] if self.result.submissions else None
-        if submission is None or submission.ended is not None:
+        submission = self._current()
+        if submission is None:
             return
-        if not self._is_complete(submission):
+        if not self.votes.is_complete(submission, at):
             submission.settled_at = None
             return
         certified = [
-            exact(decision.certified_completion)
+            Fraction(decision.certified_completion)
             for decision in submission.signatures.values()
             if decision.certified_completion is not None
         ]
@@ -370,11 +354,15 @@ class _Walk:
 
     def _accept(self, at: int) -> None:
         """What is settled and not closed becomes accepted when all gates hold; it never takes anything back."""
-        if not self._all_hold(self.milestone.depends_on, at):
+        claim, quote = self._claim(at)
+        if quote is None:
             return
-        claim = self._claim(at)
         for submission in self.result.submissions:
             live = submission.ended in (None, "next") and submission.settled_at is not None
-            if live and submission.claim <= claim:
-                self.percent = max(self.percent, submission.certified)
-                submission.ended, submission.ended_at = "accepted", at
+            if not live or submission.claim > claim or not self._may_bill(submission.claim, at):
+                continue
+            if submission.quote.values and submission.quote.price > quote.price:
+                continue
+            if self._is_more(submission.certified, submission.quote):
+                self._grow(submission.certified, submission.quote, at)
+            submission.ended, submission.ended_at = "accepted", at

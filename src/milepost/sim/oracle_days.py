@@ -1,0 +1,78 @@
+"""Days, months and deadlines as an independent reading of the rules counts them.
+
+Instants are microseconds since 1970 in UTC. Nothing here is shared with the core but the shape of a duration.
+"""
+
+from calendar import monthrange
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import holidays
+
+from milepost.core.contract import Duration
+
+__all__ = ["day_of", "deadline", "instant_text", "later_day", "month_of", "month_starts", "start_of"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = 1_000_000
+
+
+@lru_cache(maxsize=4096)
+def start_of(day: date, timezone: str) -> int:
+    """The first instant of a local day."""
+    local = datetime.combine(day, time(), ZoneInfo(timezone))
+    return (local - _EPOCH) // timedelta(microseconds=1)
+
+
+def day_of(instant: int, timezone: str) -> date:
+    """The local day of an instant."""
+    return (_EPOCH + timedelta(microseconds=instant)).astimezone(ZoneInfo(timezone)).date()
+
+
+def instant_text(instant: int) -> str:
+    """ISO 8601 in UTC with microseconds, as the hash of a claim has it."""
+    return f"{(_EPOCH + timedelta(microseconds=instant)).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+def month_of(instant: int, timezone: str) -> str:
+    """The local month of an instant, as 2026-05."""
+    return f"{day_of(instant, timezone):%Y-%m}"
+
+
+def month_starts(month: str, timezone: str) -> int:
+    """The first instant of a local month."""
+    return start_of(date.fromisoformat(f"{month}-01"), timezone)
+
+
+def later_day(day: date, months: int, days: int) -> date:
+    """The day that many months later, at the end of a shorter month, and then that many days later."""
+    months_from_zero = day.year * 12 + day.month - 1 + months
+    year, month = divmod(months_from_zero, 12)
+    clamped = date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+    return clamped + timedelta(days=days)
+
+
+@lru_cache(maxsize=64)
+def _public_holidays(calendar: str) -> holidays.HolidayBase:
+    country, _, subdivision = calendar.partition("-")
+    return holidays.country_holidays(country, subdiv=subdivision or None)
+
+
+def deadline(since: int, within: Duration, timezone: str, calendar: str | None) -> int:
+    """The first instant that is too late (rule 16).
+
+    Days and months end with the last local day, business days leave out the day of the request, `PT` counts seconds.
+    """
+    day = day_of(since, timezone)
+    if within.business_days:
+        free = _public_holidays(calendar) if calendar else {}
+        left = within.business_days
+        while left:
+            day += timedelta(days=1)
+            left -= day.weekday() < 5 and day not in free
+    elif within.months or within.days:
+        day = later_day(day, within.months, within.days)
+    else:
+        return since + within.seconds * _SECOND
+    return start_of(day + timedelta(days=1), timezone) + within.seconds * _SECOND
