@@ -4,6 +4,8 @@ The oracle is given a contract and the events in the order in which they arrived
 again from the first event on: what is accepted, what is billed, what is held. It is slow on purpose.
 """
 
+from functools import partial
+
 from milepost.core.contract import Contract, Success
 from milepost.core.events import ClockTick, EngagementEvent, Event
 from milepost.sim.oracle_claims import Accepted
@@ -12,6 +14,7 @@ from milepost.sim.oracle_deadlines import Deadlines
 from milepost.sim.oracle_facts import SIGNOFF, Facts, Key
 from milepost.sim.oracle_ledger import Account
 from milepost.sim.oracle_occurrences import Found, assessed
+from milepost.sim.oracle_prices import unreadable
 from milepost.sim.oracle_terms import Terms, fees, rounded
 
 __all__ = ["Oracle", "fees", "rounded"]
@@ -64,8 +67,8 @@ class Oracle:
             return
         if isinstance(event, EngagementEvent) and event.change in ("SUSPENDED", "RESUMED"):
             self._suspend(event)
-        facts = Facts(self.contract, self._arrived)
         self.terms = Terms([self.contract])
+        facts = Facts(self.contract, self._arrived, partial(unreadable, self.terms))
         if isinstance(event, ClockTick) and (before is None or event.at > before) and not self._suspended:
             waiting = [request for found in self.accepted.values() for request in found.waiting]
             self._deadlines.tick(waiting, event.at)

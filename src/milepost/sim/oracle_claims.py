@@ -17,15 +17,16 @@ from milepost.core.contract import (
     KpiGate,
     Milestone,
     MilestoneGate,
+    RateCard,
     RegulatorGate,
     Success,
 )
 from milepost.core.events import ApprovalDecision
 from milepost.sim.oracle_days import start_of
 from milepost.sim.oracle_deadlines import Deadlines, Request
-from milepost.sim.oracle_facts import Facts, Key, reach
+from milepost.sim.oracle_facts import SIGNOFF, Facts, Key, reach
 from milepost.sim.oracle_gates import Gates, asks, leaves
-from milepost.sim.oracle_prices import Quote, quoted
+from milepost.sim.oracle_prices import Quote, changes_nothing, quoted
 from milepost.sim.oracle_terms import Terms, rounded
 from milepost.sim.oracle_votes import Content, Submission, Votes, claim_hash
 
@@ -80,6 +81,9 @@ class Walk:
     def __init__(self, facts: Facts, terms: Terms, key: Key, deadlines: Deadlines, gates: Gates) -> None:
         self.facts, self.terms, self.key, self.deadlines = facts, terms, key, deadlines
         self.gates = gates
+        if key[0] != SIGNOFF:
+            milestone = terms.ever(key[0])
+            gates.reports = [report for report in gates.reports if not changes_nothing(terms, milestone, report)]
         self.votes = Votes(terms, key, deadlines)
         self.percent, self.price, self.grown_at = _NONE, Fraction(0), 0
         self.milestone: Milestone
@@ -92,7 +96,7 @@ class Walk:
         """Visit every instant. `fee_minor`: the fee by the version's place, where it is an amount."""
         self.fee_minor = fee_minor
         for at in sorted(set(self._instants())):
-            before = (self.percent, self.price)
+            before = self._billable(at)
             milestone = self.terms.milestone_at(self.key[0], at)
             if milestone is not None:
                 self.milestone = self.gates.milestone = self.votes.milestone = milestone
@@ -102,10 +106,18 @@ class Walk:
             if milestone is not None:
                 self.gates.milestone = milestone
                 self._raise(at)
-            if (self.percent, self.price) != before:
+            if self._billable(at) != before:
                 self.result.levels.append(Level(at, self.percent, self.price, self.grown_at))
         self.result.waiting = self._waiting()
         return self.result
+
+    def _billable(self, at: int) -> tuple[Fraction, int]:
+        """What is accepted, as it would be said."""
+        amount = rounded(self.percent * self.price / 100, self.terms.rounding)
+        return self.percent, amount if self._is_priced(at) else 0
+
+    def _is_priced(self, at: int) -> bool:
+        return self.key[0] != SIGNOFF and isinstance(self.terms.fee_terms(self.key[0], at).fee, Success | RateCard)
 
     def _raise(self, at: int) -> None:
         claim, quote = self._claim(at)
@@ -119,6 +131,8 @@ class Walk:
         self._sign(at)
         self._settle(at)
         self._accept(at)
+        self._lower(at)
+        self.gates.milestone = self.milestone
 
     def _instants(self) -> Iterable[int]:
         """Every instant at which something that concerns this occurrence may begin or end."""
@@ -168,8 +182,17 @@ class Walk:
 
     def _grow(self, percent: Fraction, quote: Quote, at: int) -> None:
         gates = self.milestone.requires + self.milestone.depends_on
-        self.percent, self.price, self.grown_at = percent, quote.price, at
-        self.as_accepted, self.billed = self.milestone, quote.period
+        price = quote.price
+        if quote.attributes and not quote.raises:  # a report's price applies to what it adds
+            price = (self.price * self.percent + price * (percent - self.percent)) / percent
+        self.percent, self.price, self.grown_at = percent, price, at
+        self.as_accepted = self.milestone
+        fee = None if self.key[0] == SIGNOFF else self.terms.fee_terms(self.key[0], at).fee
+        if isinstance(fee, Success) and not fee.to_date:
+            self.billed = quote.period
+            for submission in self.result.submissions:
+                if submission.ended in (None, "next") and submission.quote.period != self.billed:
+                    submission.ended, submission.ended_at, submission.settled_at = "report", at, None
         self.held = [gate for gate in leaves(gates) if self.gates.percent([gate], at) > 0]
 
     # -- what needs no approval
@@ -199,10 +222,18 @@ class Walk:
             self.price = quote.price
 
     def _is_below(self, submission: Submission, at: int) -> bool:
-        """Whether a correction of what prices says that less is due than the submission claims."""
+        """Whether what prices says by now that less is due than the submission claims.
+
+        What has all its signatures ends only by a correction of its own: of the report, or of the value's period.
+        """
         quote = quoted(self.terms, self.gates, at, self.billed)
-        corrects = quote is not None and bool(quote.attributes) and quote.raises
-        return corrects and quote is not None and quote.price < submission.quote.price
+        if quote is None:
+            return False
+        if submission.quote.values:
+            own = quoted(self.terms, self.gates, at, submission.quote.period)
+            restated = own is not None and own.price < submission.quote.price
+            return restated or (submission.settled_at is None and quote.price < submission.quote.price)
+        return bool(submission.quote.attributes) and quote.raises and quote.price < submission.quote.price
 
     def _reopen(self) -> None:
         """What a regulator took away comes back with a later acceptance, under the signatures that it has."""
@@ -263,8 +294,7 @@ class Walk:
 
         Unnamed decisions wait for the first submission; one that names a submission waits for that one.
         """
-        reports = self.facts.reports.get(self.key, [])
-        in_force = [r for r in reports if r is self.facts.report_at(self.key, r.at)]
+        in_force = [r for r in self.gates.reports if r is self.gates.report_at(r.at)]
         below = [report.at for report in in_force if reach(self.milestone, report.completion) == 0]
         if not asks(self.milestone.requires, Completed):
             below = []
@@ -361,8 +391,6 @@ class Walk:
             live = submission.ended in (None, "next") and submission.settled_at is not None
             if not live or submission.claim > claim or not self._may_bill(submission.claim, at):
                 continue
-            if submission.quote.values and submission.quote.price > quote.price:
-                continue
+            submission.ended, submission.ended_at = "accepted", at
             if self._is_more(submission.certified, submission.quote):
                 self._grow(submission.certified, submission.quote, at)
-            submission.ended, submission.ended_at = "accepted", at

@@ -4,7 +4,7 @@ Nothing here is shared with the core but the shapes of contracts and events. Eve
 list of events, slowly; the point is that it is short enough to compare with the rules sentence by sentence.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
@@ -56,9 +56,14 @@ def rung(decision: str) -> int:
 
 
 class Facts:
-    """The events of one engagement that count, in the order in which they arrived."""
+    """The events of one engagement that count, in the order in which they arrived.
 
-    def __init__(self, contract: Contract, events: Iterable[Event]) -> None:
+    `unreadable`: whether a report cannot be what it says it is.
+    """
+
+    def __init__(
+        self, contract: Contract, events: Iterable[Event], unreadable: Callable[[MilestoneEvent], bool]
+    ) -> None:
         self.contract = contract
         events = list(events)
         opens = self.opens = start_of(contract.effective_from, contract.timezone)
@@ -74,7 +79,7 @@ class Facts:
             if isinstance(event, EngagementEvent) and event.change == "SIGNED_OFF":
                 event = _claim_of(event)
             match event:
-                case MilestoneEvent() if event.occurred_at >= opens:
+                case MilestoneEvent() if event.occurred_at >= opens and not unreadable(event):
                     key = (event.milestone_id, event.occurrence_id)
                     _take_report(self.reports.setdefault(key, []), said.setdefault(key, set()), event)
                 case ApprovalDecision() if event.decided_at >= opens:
@@ -101,10 +106,6 @@ class Facts:
                 self.decisions[key] = [d for d in self.decisions[key] if d.decided_at <= at]
         self.values = [value for value in self.values if value.observed_at <= at]
         self.rulings = [ruling for ruling in self.rulings if ruling.decided_at <= at]
-
-    def report_at(self, key: Key, at: int) -> Report | None:
-        """The report in force: the last one dated by then, whatever its kind."""
-        return next((report for report in reversed(self.reports.get(key, [])) if report.at <= at), None)
 
 
 def _claim_of(signed_off: EngagementEvent) -> MilestoneEvent:

@@ -57,6 +57,7 @@ class Gates:
     def __init__(self, facts: Facts, key: Key, rivals: frozenset[str], others: Others) -> None:
         self.facts, self.key, self.others = facts, key, others
         self.rivals = rivals  # regulators that several milestones that repeat per filing list
+        self.reports: list[Report] = facts.reports.get(key, [])  # that change anything
         self.milestone: Milestone  # as it is at the instant that is looked at
 
     @property
@@ -64,9 +65,13 @@ class Gates:
         """The month whose values count, of a milestone that repeats monthly."""
         return self.key[1] if self.milestone.repeats == "monthly" else None
 
+    def report_at(self, at: int) -> Report | None:
+        """The report in force: the last one dated by then, whatever its kind."""
+        return next((report for report in reversed(self.reports) if report.at <= at), None)
+
     def report(self, at: int) -> Report | None:
         """The report in force, unless it was withdrawn."""
-        report = self.facts.report_at(self.key, at)
+        report = self.report_at(at)
         return report if report and report.event.kind != "WITHDRAWN" else None
 
     # -- as things are

@@ -1,5 +1,6 @@
 """Which value of a KPI, and which decision of a regulator, is in force at an instant (rules 8 and 9)."""
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 from fractions import Fraction
 from typing import NamedTuple
@@ -22,14 +23,14 @@ class Value(NamedTuple):
     event: KpiEvent
 
 
-def value_at(facts: Facts, gate: KpiGate, at: int, month: str | None, period: object = None) -> Value | None:
-    """The value in force for a gate, or None: nothing observed by then, or sources that differ.
+def value_at(facts: Facts, gates: Iterable[KpiGate], at: int, month: str | None, period: object = None) -> Value | None:
+    """The value in force of those that all gates admit, or None: nothing observed by then, or sources that differ.
 
     `month`: only values that belong to it; `period`: only values of that period.
     """
     best: dict[object, KpiEvent] = {}
     for event in facts.values:
-        if event.kpi_id != gate.id or event.observed_at > at or not _admits(facts, gate, event):
+        if event.observed_at > at or not all(_admits(facts, gate, event) for gate in gates):
             continue
         if month is not None and belongs_to(facts, event) != month:
             continue
@@ -50,7 +51,7 @@ def value_at(facts: Facts, gate: KpiGate, at: int, month: str | None, period: ob
 
 def satisfied_since(facts: Facts, gate: KpiGate, at: int, month: str | None) -> int | None:
     """Since when the value in force was observed, if it satisfies every bound of the gate."""
-    found = value_at(facts, gate, at, month)
+    found = value_at(facts, (gate,), at, month)
     if found is None:
         return None
     value = found.value
@@ -85,6 +86,8 @@ def belongs_to(facts: Facts, event: KpiEvent) -> str | None:
 
 
 def _admits(facts: Facts, gate: KpiGate, event: KpiEvent) -> bool:
+    if event.kpi_id != gate.id:
+        return False
     if gate.status != "any" and event.status.lower() != gate.status:
         return False
     if gate.sources and event.source not in gate.sources:
