@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from milepost.core.contract import Contract
-from milepost.core.events import Event
+from milepost.core.events import EngagementEvent, Event
 from milepost.core.fold import Received, fold
 from milepost.core.outputs import InvoiceLine, MilestoneStatus, Output, RetentionEvent
 from milepost.core.parts import Staged
@@ -78,9 +78,15 @@ def accepted(oracle: Oracle) -> dict[Key, int]:
 
 def submissions(oracle: Oracle) -> dict[Key, int]:
     """How many submissions each occurrence that can be signed has had, in the oracle's opinion."""
-    signed = {milestone.id for milestone in oracle.contract.milestones if milestone.approval}
+    versions = oracle.terms.versions
+    signed = {milestone.id for version in versions for milestone in version.milestones if milestone.approval}
     found = {key: len(entry.submissions) for key, entry in oracle.accepted.items() if key[0] in signed}
     return {key: number for key, number in found.items() if number}
+
+
+def versions(contract: Contract, events: Iterable[Event]) -> list[Contract]:
+    """Every version of the contract that the events bring."""
+    return [contract, *(e.terms for e in events if isinstance(e, EngagementEvent) and e.terms is not None)]
 
 
 def played(events: Sequence[Event]) -> tuple[Account, list[list[Output]]]:
@@ -103,7 +109,9 @@ def difference(contract: Contract, events: Sequence[Event], *, every: bool = Tru
 
     With `every` they are compared after each event, else at the end only.
     """
-    signed = frozenset(milestone.id for milestone in contract.milestones if milestone.approval)
+    signed = frozenset(
+        milestone.id for version in versions(contract, events) for milestone in version.milestones if milestone.approval
+    )
     oracle, account, staged = Oracle(contract), Account(signed=signed), Staged(Empty())
     for place, record in enumerate(received(list(events))):
         account.add(fold(staged, record))

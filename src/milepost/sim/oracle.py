@@ -8,9 +8,10 @@ from functools import partial
 
 from milepost.core.contract import Contract, Success
 from milepost.core.events import ClockTick, EngagementEvent, Event
+from milepost.sim.oracle_amendments import signed
 from milepost.sim.oracle_claims import Accepted
 from milepost.sim.oracle_days import start_of
-from milepost.sim.oracle_deadlines import Deadlines
+from milepost.sim.oracle_deadlines import Deadlines, Request
 from milepost.sim.oracle_facts import SIGNOFF, Facts, Key
 from milepost.sim.oracle_ledger import Account
 from milepost.sim.oracle_occurrences import Found, assessed
@@ -28,8 +29,10 @@ class Oracle:
         self.gross: dict[Key, int] = {}
         self.signed_off_at: int | None = None
         self.payable = 0
-        self.terms = Terms([contract])
+        self.terms = Terms([contract], None)
         self.accepted = Found(self.terms)
+        self.amendments: dict[Key, Accepted] = {}
+        self._followed = 1
         self._account = Account()
         self._deadlines = Deadlines()
         self._open = False
@@ -47,7 +50,7 @@ class Oracle:
     @property
     def released(self) -> int:
         """What was paid out of what was withheld."""
-        return self._account.released
+        return self._account.released + self._account.excess
 
     def take(self, event: Event) -> None:
         """One event arrives."""
@@ -67,22 +70,32 @@ class Oracle:
             return
         if isinstance(event, EngagementEvent) and event.change in ("SUSPENDED", "RESUMED"):
             self._suspend(event)
-        self.terms = Terms([self.contract])
-        facts = Facts(self.contract, self._arrived, partial(unreadable, self.terms))
+        facts = Facts(self.contract, self._arrived, lambda _: False)
         if isinstance(event, ClockTick) and (before is None or event.at > before) and not self._suspended:
-            waiting = [request for found in self.accepted.values() for request in found.waiting]
-            self._deadlines.tick(waiting, event.at)
+            self._deadlines.tick(self._waiting(), event.at)
+        self.terms, self.amendments = signed(facts, self.contract, self._deadlines)
+        facts = Facts(self.contract, self._arrived, partial(unreadable, self.terms))
         self.accepted = assessed(facts, self.terms, self._deadlines)
         if not self._suspended:
-            waiting = [request for found in self.accepted.values() for request in found.waiting]
-            self._deadlines.ask(waiting, facts.clock, self.contract)
+            self._deadlines.ask(self._waiting(), facts.clock, self.contract)
         self.signed_off_at = self._sign_off(facts)
         self._account.terms = self.terms
         if not self._suspended:
+            self._follow_amendments()
             self._bill_all()
             self._release(facts)
         assert sum(self.gross.values()) == self.payable + self.held
         assert self.held >= 0
+
+    def _waiting(self) -> list[Request]:
+        return [r for found in [*self.amendments.values(), *self.accepted.values()] for r in found.waiting]
+
+    def _follow_amendments(self) -> None:
+        """A version that governs everything withholds less of everything at once, before the fees' differences."""
+        new = range(self._followed, len(self.terms.versions))
+        if any(self.terms.mode(place) == "catch_up" for place in new):
+            self.payable += self._account.release_excess()
+        self._followed = len(self.terms.versions)
 
     def _suspend(self, event: EngagementEvent) -> None:
         """SUSPENDED and RESUMED act on arrival; one from before the last change is an old one that was sent again."""
@@ -140,8 +153,8 @@ class Oracle:
         self.payable += entitled - billed - retained
 
     def _retain(self, key: Key, difference: int, left: int, accepted_at: int) -> int:
-        retention = self.terms.latest.retention
-        milestone = self.terms.ever(key[0])
+        retention = self.terms.versions[self.terms.place_at(accepted_at)].retention
+        milestone = self.terms.fee_terms(key[0], accepted_at)
         kind = "success_fees" if isinstance(milestone.fee, Success) else "milestones"
         if retention is None or kind in retention.exempt or not milestone.retained:
             return 0

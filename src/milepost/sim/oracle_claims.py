@@ -24,7 +24,7 @@ from milepost.core.contract import (
 from milepost.core.events import ApprovalDecision
 from milepost.sim.oracle_days import start_of
 from milepost.sim.oracle_deadlines import Deadlines, Request
-from milepost.sim.oracle_facts import SIGNOFF, Facts, Key, reach
+from milepost.sim.oracle_facts import Facts, Key, reach
 from milepost.sim.oracle_gates import Gates, asks, leaves
 from milepost.sim.oracle_prices import Quote, changes_nothing, quoted
 from milepost.sim.oracle_terms import Terms, rounded
@@ -81,10 +81,11 @@ class Walk:
     def __init__(self, facts: Facts, terms: Terms, key: Key, deadlines: Deadlines, gates: Gates) -> None:
         self.facts, self.terms, self.key, self.deadlines = facts, terms, key, deadlines
         self.gates = gates
-        if key[0] != SIGNOFF:
+        if not key[0].startswith("@"):
             milestone = terms.ever(key[0])
             gates.reports = [report for report in gates.reports if not changes_nothing(terms, milestone, report)]
         self.votes = Votes(terms, key, deadlines)
+        self.decisions = facts.decisions.get(key, [])
         self.percent, self.price, self.grown_at = _NONE, Fraction(0), 0
         self.milestone: Milestone
         self.as_accepted: Milestone | None = None
@@ -100,7 +101,7 @@ class Walk:
             milestone = self.terms.milestone_at(self.key[0], at)
             if milestone is not None:
                 self.milestone = self.gates.milestone = self.votes.milestone = milestone
-                self.votes.policy = self.terms.policy_at(milestone.approval, at)
+                self.votes.policy = self.terms.policy_at(milestone, at)
             if self.as_accepted is not None or milestone is not None:
                 self._lower(at)
             if milestone is not None:
@@ -117,7 +118,7 @@ class Walk:
         return self.percent, amount if self._is_priced(at) else 0
 
     def _is_priced(self, at: int) -> bool:
-        return self.key[0] != SIGNOFF and isinstance(self.terms.fee_terms(self.key[0], at).fee, Success | RateCard)
+        return isinstance(self.terms.fee_terms(self.key[0], at).fee, Success | RateCard)
 
     def _raise(self, at: int) -> None:
         claim, quote = self._claim(at)
@@ -136,9 +137,9 @@ class Walk:
 
     def _instants(self) -> Iterable[int]:
         """Every instant at which something that concerns this occurrence may begin or end."""
-        facts, name = self.facts, self.key[0]
-        yield from (report.at for report in facts.reports.get(self.key, []))
-        yield from (decision.decided_at for decision in facts.decisions.get(self.key, []))
+        name = self.key[0]
+        yield from (report.at for report in self.gates.reports)
+        yield from (decision.decided_at for decision in self.decisions)
         yield from self.deadlines.instants(self.key)
         yield from (at for at in self.terms.starts() if self._has_come(at))
         for version in self.terms.versions:
@@ -147,7 +148,7 @@ class Walk:
                     yield from self._instants_of(milestone)
 
     def _has_come(self, at: int) -> bool:
-        clock, terminated = self.facts.clock, self.facts.terminated
+        clock, terminated = self.terms.clock, self.facts.terminated
         return clock is not None and at <= clock and (terminated is None or at <= terminated)
 
     def _instants_of(self, milestone: Milestone) -> Iterable[int]:
@@ -187,7 +188,7 @@ class Walk:
             price = (self.price * self.percent + price * (percent - self.percent)) / percent
         self.percent, self.price, self.grown_at = percent, price, at
         self.as_accepted = self.milestone
-        fee = None if self.key[0] == SIGNOFF else self.terms.fee_terms(self.key[0], at).fee
+        fee = self.terms.fee_terms(self.key[0], at).fee
         if isinstance(fee, Success) and not fee.to_date:
             self.billed = quote.period
             for submission in self.result.submissions:
@@ -299,7 +300,7 @@ class Walk:
         if not asks(self.milestone.requires, Completed):
             below = []
         early: list[ApprovalDecision] = []
-        for decision in self.facts.decisions.get(self.key, []):
+        for decision in self.decisions:
             if decision.decided_at >= opened.at:
                 continue
             if decision.submission is not None or decision.submission_hash is not None:
@@ -324,7 +325,7 @@ class Walk:
         """The decisions dated now meet the submission that is open now."""
         current = self._current()
         if current is not None:
-            dated = [d for d in self.facts.decisions.get(self.key, []) if d.decided_at == at]
+            dated = [d for d in self.decisions if d.decided_at == at]
             self.votes.apply(current, dated, at)
 
     def _time_out(self, at: int) -> None:

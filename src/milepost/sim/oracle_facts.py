@@ -21,9 +21,9 @@ from milepost.core.events import (
 )
 from milepost.sim.oracle_days import start_of
 
-__all__ = ["SIGNOFF", "Facts", "Key", "Report", "exact", "reach", "rung"]
+__all__ = ["AMENDMENT", "SIGNOFF", "Facts", "Key", "Report", "exact", "reach", "rung"]
 
-SIGNOFF = "@signoff"
+SIGNOFF, AMENDMENT = "@signoff", "@amendment"
 _RUNGS = {"RECEIVED": 1, "VALIDATED": 2, "ACCEPTED": 3}
 
 Key = tuple[str, str | None]  # a milestone and its occurrence
@@ -74,11 +74,14 @@ class Facts:
         self.decisions: dict[Key, list[ApprovalDecision]] = {}
         self.values: list[KpiEvent] = []
         self.rulings: list[RegulatorDecision] = []
+        self.amended: list[EngagementEvent] = []
         said: dict[Key, set[object]] = {}
         for event in events:
             if isinstance(event, EngagementEvent) and event.change == "SIGNED_OFF":
-                event = _claim_of(event)
+                event = claim_of(event, SIGNOFF)
             match event:
+                case EngagementEvent() if event.change == "AMENDED" and event.occurred_at >= opens:
+                    self.amended += [event] if self.terminated is None or event.occurred_at <= self.terminated else []
                 case MilestoneEvent() if event.occurred_at >= opens and not unreadable(event):
                     key = (event.milestone_id, event.occurrence_id)
                     _take_report(self.reports.setdefault(key, []), said.setdefault(key, set()), event)
@@ -108,17 +111,17 @@ class Facts:
         self.rulings = [ruling for ruling in self.rulings if ruling.decided_at <= at]
 
 
-def _claim_of(signed_off: EngagementEvent) -> MilestoneEvent:
-    """SIGNED_OFF is the claim of `@signoff` (rule 23)."""
+def claim_of(event: EngagementEvent, name: str) -> MilestoneEvent:
+    """SIGNED_OFF is the claim of `@signoff` (rule 23), AMENDED that of `@amendment`."""
     return MilestoneEvent(
-        event_id=signed_off.event_id,
-        source=signed_off.source,
-        engagement_id=signed_off.engagement_id,
-        milestone_id=SIGNOFF,
+        event_id=event.event_id,
+        source=event.source,
+        engagement_id=event.engagement_id,
+        milestone_id=name,
         kind="REPORTED",
-        occurred_at=signed_off.occurred_at,
-        reported_by=signed_off.actor,
-        evidence=signed_off.evidence,
+        occurred_at=event.occurred_at,
+        reported_by=event.actor,
+        evidence=event.evidence,
     )
 
 

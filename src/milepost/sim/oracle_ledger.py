@@ -38,6 +38,7 @@ class Account:
     def __init__(self) -> None:
         self.terms: Terms
         self.released = 0
+        self.excess = 0  # paid out because an amendment withholds less of everything
         self._holds: list[_Hold] = []
         self._parts: list[_Part] = []
 
@@ -91,21 +92,13 @@ class Account:
         for place, version in enumerate(self.terms.versions):
             if version.retention is None:
                 continue
-            before = sum(part.gross for part in self._parts if self._place(part.accepted_at) < place)
-            own = sum(part.gross for part in self._parts if self._place(part.accepted_at) == place)
+            before = sum(part.gross for part in self._parts if self.terms.place_at(part.accepted_at) < place)
+            own = sum(part.gross for part in self._parts if self.terms.place_at(part.accepted_at) == place)
             amount += _withheld(version, version.retention, before + own) - _withheld(
                 version, version.retention, before
             )
             cap = self._cap(version.retention.cap, place)
         return rounded(amount if cap is None else min(amount, cap), self.terms.rounding)
-
-    def _place(self, accepted_at: int) -> int:
-        found = 0
-        for place in range(1, len(self.terms.versions)):
-            mode = self.terms.mode(place)
-            if mode == "catch_up" or self.terms.since(place) <= accepted_at:
-                found = place
-        return found
 
     def _cap(self, cap: Cap | None, place: int) -> Fraction | None:
         if cap is None:
@@ -114,6 +107,15 @@ class Account:
             return Fraction(cap.amount_minor or 0)
         version = self.terms.first if cap.basis == "original" else self.terms.versions[place]
         return exact(cap.percent_of_value) * (version.value_minor or 0) / 100
+
+    def release_excess(self) -> int:
+        """What an amendment leaves over of what is withheld; the amount."""
+        over = min(self.held_to_date - self.to_hold(), self.held)
+        if over <= 0:
+            return 0
+        self._take_back(("", None), over)
+        self.excess += over
+        return over
 
     def release(self, signed_off: int | None, clock: int | None) -> int:
         """Pay out what the rules that fired say, all together; the amount."""

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from milepost.core.contract import Completed, Contract, Fixed, Milestone, PercentOfValue, Person, Policy
 from milepost.sim.oracle_days import start_of
-from milepost.sim.oracle_facts import SIGNOFF, exact
+from milepost.sim.oracle_facts import AMENDMENT, SIGNOFF, exact
 
 __all__ = ["Terms", "fees", "rounded", "shared"]
 
@@ -50,8 +50,8 @@ def _whole(contract: Contract, percentages: Mapping[str, Fraction]) -> int:
 class Terms:
     """The versions of a contract that took effect, in order; each from the start of its day on."""
 
-    def __init__(self, versions: Sequence[Contract]) -> None:
-        self.versions = list(versions)
+    def __init__(self, versions: Sequence[Contract], clock: int | None) -> None:
+        self.versions, self.clock = list(versions), clock  # by which each of them has begun, or not yet
         self.first, self.latest = versions[0], versions[-1]
         self.zone, self.rounding = self.first.timezone, self.first.rounding
 
@@ -84,8 +84,8 @@ class Terms:
 
     def milestone_at(self, name: str, at: int) -> Milestone | None:
         """A milestone as it is at an instant; None before it came and after it was dropped."""
-        if name == SIGNOFF:
-            return _signoff(self.at(at))
+        if name in (SIGNOFF, AMENDMENT):
+            return _claimed(name, self.at(at) if name == SIGNOFF else self.latest)
         found = None
         for place in range(len(self.versions)):
             if place and self.since(place) > at:
@@ -99,9 +99,10 @@ class Terms:
         """A milestone as its latest version has it."""
         return next(m for version in reversed(self.versions) for m in version.milestones if m.id == name)
 
-    def policy_at(self, name: str | None, at: int) -> Policy | None:
-        """A policy as it is at an instant."""
-        return None if name is None else self.at(at).policies.get(name)
+    def policy_at(self, milestone: Milestone, at: int) -> Policy | None:
+        """A milestone's policy as it is at an instant; an amendment is signed under the version before it."""
+        version = self.latest if milestone.id == AMENDMENT else self.at(at)
+        return None if milestone.approval is None else version.policies.get(milestone.approval)
 
     def people_at(self, role: str, at: int) -> Iterable[Person]:
         """Who is named for a role at an instant."""
@@ -121,9 +122,18 @@ class Terms:
             existed = True
         return found
 
+    def place_at(self, at: int) -> int:
+        """The place of the version that governs what is withheld from a line accepted at an instant."""
+        places = range(len(self.versions))
+        return max(p for p in places if not p or self.mode(p) == "catch_up" or self.since(p) <= at)
+
     def fee_terms(self, name: str, at: int) -> Milestone:
         """The milestone whose fee governs an acceptance of this instant."""
-        found = _signoff(self.first) if name == SIGNOFF else _milestone(self.versions[self.governing(name, at)], name)
+        found = (
+            _claimed(name, self.first)
+            if name in (SIGNOFF, AMENDMENT)
+            else _milestone(self.versions[self.governing(name, at)], name)
+        )
         assert found is not None
         return found
 
@@ -158,9 +168,10 @@ class Terms:
         return before | kept | shared(_whole(version, wanted) - sum(kept.values()), rest)
 
 
-def _signoff(contract: Contract) -> Milestone:
-    """What the sign-off is claimed as: all or nothing, and no money."""
-    return Milestone(SIGNOFF, SIGNOFF, Fixed(0), (Completed(),), contract.signoff_approval)
+def _claimed(name: str, contract: Contract) -> Milestone:
+    """What the sign-off, or an amendment, is claimed as: all or nothing, and no money."""
+    approval = contract.signoff_approval if name == SIGNOFF else contract.amendments_approval
+    return Milestone(name, name, Fixed(0), (Completed(),), approval)
 
 
 def _milestone(contract: Contract, name: str) -> Milestone | None:
