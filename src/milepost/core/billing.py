@@ -1,19 +1,17 @@
 """Entitled less billed to date: the difference becomes a line, and what it withholds a retention event (rules 4, 5)."""
 
 from milepost.core import money
-from milepost.core.calendar import instant_text, local_date
-from milepost.core.contract import DateGate, KpiGate, Milestone, Success
+from milepost.core.calendar import local_date
+from milepost.core.contract import Milestone
 from milepost.core.engagement import Engagement
 from milepost.core.entitlement import Assessment, percent_text
-from milepost.core.events import Evidence
-from milepost.core.facts import KpiValue, Occurrence, Place
-from milepost.core.gates import leaves
+from milepost.core.facts import Occurrence, Place
 from milepost.core.outputs import InvoiceLine
 from milepost.core.posting import credit, post, subject_of
 from milepost.core.pricing import NO_BASIS
+from milepost.core.proof import prove
 from milepost.core.rules import kpis
 from milepost.core.rules.fees import Price
-from milepost.core.rules.spans import holds
 
 __all__ = ["bill", "entitled"]
 
@@ -72,15 +70,11 @@ def _line(
 ) -> InvoiceLine:
     contract, definition = engagement.agreed.contract, engagement.agreed.milestones[place.milestone]
     price = _price(found)
-    measured = _measured(engagement, definition, found, at) if gross > 0 or found.basis.value else []
-    attributes = {**contract.metadata, **definition.metadata}
+    proof = prove(engagement, place, part, found, gross, at)
+    attributes = {**contract.metadata, **definition.metadata, **proof.attributes}
     if price is not None:
         attributes.update(payer_id=price.payer)
         attributes.update({} if price.procedure is None else {"procedure_code": price.procedure})
-    if measured:
-        value = measured[0][1]
-        attributes.update(kpi_id=measured[0][0], kpi_value=value.value, kpi_revision=str(value.revision))
-    caused_by, evidence = _proof(engagement, place, part, found, measured, gross)
     day = local_date(at, contract.timezone)
     since = day
     if gross > 0 and found.governing is not None:
@@ -119,8 +113,8 @@ def _line(
         bill_on=definition.bill_on,
         due_after=price.due_after if price else None,
         corrects_line_id=corrects,
-        caused_by=caused_by,
-        evidence=evidence,
+        caused_by=proof.caused_by,
+        evidence=proof.evidence,
         attributes=attributes,
     )
 
@@ -141,47 +135,3 @@ def _price(found: Assessment) -> Price | None:
     accepted = (s.basis for s in reversed(found.submissions) if s.accepted_at is not None)
     basis = next((b for b in (found.basis, *accepted) if b.shares), NO_BASIS)
     return basis.shares[-1].price if basis.shares else None
-
-
-def _measured(
-    engagement: Engagement, definition: Milestone, assessment: Assessment, at: int
-) -> list[tuple[str, KpiValue]]:
-    """The value that a success fee is computed from, then those that the milestone's KPI gates saw at the instant."""
-    found: list[tuple[str, KpiValue]] = []
-    priced_by, fee = assessment.basis.value, definition.fee
-    if isinstance(fee, Success) and priced_by is not None:
-        found.append((fee.kpi, priced_by))
-    for gate in leaves(definition.requires + definition.depends_on):
-        if not isinstance(gate, KpiGate) or gate.id in {kpi for kpi, _ in found}:
-            continue
-        value = next((value for since, value in reversed(engagement.forces(gate)) if since <= at), None)
-        if value is not None:
-            found.append((gate.id, value))
-    return found
-
-
-def _proof(
-    engagement: Engagement,
-    place: Place,
-    part: Occurrence,
-    found: Assessment,
-    measured: list[tuple[str, KpiValue]],
-    gross: int,
-) -> tuple[tuple[str, ...], tuple[Evidence, ...]]:
-    """What closed the gates, and the documents that came with it; a credit names the event that brought it."""
-    governing = found.governing
-    if gross < 0 or governing is None:
-        return (engagement.cause,), engagement.evidence()
-    definition = engagement.agreed.milestones[place.milestone]
-    causes = {value.cause for _, value in measured}
-    evidence: dict[tuple[str, str], Evidence] = {}
-    if governing.report is not None:
-        causes.add(governing.report.cause)
-        evidence.update({(e.name, e.sha256): e for e in governing.report.evidence})
-    for _, decision in governing.ballot.signatures.values():
-        causes.add(decision.cause)
-        evidence.update({(e.name, e.sha256): e for e in decision.evidence})
-    for gate in leaves(definition.requires + definition.depends_on):
-        if isinstance(gate, DateGate) and holds(engagement.gate_spans(gate, place), engagement.last_tick):
-            causes.add(f"tick:{instant_text(part.dates[gate.on.isoformat()])}")
-    return tuple(sorted(causes or {engagement.cause})), tuple(evidence.values())

@@ -20,6 +20,7 @@ class Submission:
         "accepted_at",
         "ballot",
         "basis",
+        "ceiling",
         "content",
         "end",
         "ended_at",
@@ -42,6 +43,7 @@ class Submission:
         self.end: str | None = None
         self.ended_at: int | None = None
         self.accepted_at: int | None = None
+        self.ceiling: Decimal | None = None  # what was accepted of it when it lapsed
 
     @property
     def alive(self) -> bool:

@@ -7,11 +7,12 @@ from milepost.core import gates as gating
 from milepost.core import ids, money
 from milepost.core.amended import Amended, amended, last_accepted
 from milepost.core.calendar import END_OF_TIME, instant_text, start_of_day
-from milepost.core.contract import DateGate, Gate, KpiGate, Milestone, MilestoneGate, RateCard, Success
+from milepost.core.contract import DateGate, Gate, KpiGate, Milestone, MilestoneGate, RateCard, RegulatorGate, Success
 from milepost.core.entitlement import Assessment, Regime, assess
 from milepost.core.events import ClockTick, Event, Evidence, KpiEvent, Received, RegulatorDecision, UsageEvent
 from milepost.core.facts import (
     Account,
+    Filing,
     KpiFacts,
     Occurrence,
     Place,
@@ -19,6 +20,7 @@ from milepost.core.facts import (
     account_key,
     clock_key,
     contract_key,
+    filing_key,
     kpi_key,
     occurrence_key,
     occurrences_of,
@@ -26,7 +28,7 @@ from milepost.core.facts import (
 from milepost.core.outputs import AuditEntry, Output
 from milepost.core.parts import Staged
 from milepost.core.pricing import Agreed, ByCard, BySuccess, ByVersion, Pricing, admitting
-from milepost.core.rules import kpis, spans
+from milepost.core.rules import kpis, regulators, spans
 from milepost.core.rules.fees import Price, price
 from milepost.core.rules.spans import Span
 from milepost.core.terms import Terms, compiled
@@ -138,6 +140,10 @@ class Engagement:
         """The values of a KPI; none until one is saved."""
         return self.staged.load(kpi_key(self.name, kpi), KpiFacts) or KpiFacts()
 
+    def filing(self, filing: str) -> Filing:
+        """The decisions on a filing; none until one is saved."""
+        return self.staged.load(filing_key(self.name, filing), Filing) or Filing()
+
     def save(self) -> None:
         """Write the account with this batch."""
         self.staged.save(account_key(self.name), self.account)
@@ -163,7 +169,25 @@ class Engagement:
             return ((since, END_OF_TIME),) if since <= min(self.last_tick, self.until) else spans.NEVER
         if isinstance(gate, MilestoneGate):
             return _accepted_spans(gate, self.occurrence(self.needed(gate, place)).accepted)
+        if isinstance(gate, RegulatorGate):
+            held = spans.ALWAYS
+            for in_force in self.rulings(gate, place).values():
+                held = spans.both(held, regulators.spans(in_force, gate.at_least))
+            return held
         return spans.ALWAYS
+
+    def rulings(self, gate: RegulatorGate, place: Place) -> dict[str, list[regulators.Ruling]]:
+        """The decisions in force one after another, by regulator, on the filing that the gate looks at.
+
+        Where several milestones want a regulator's decision on each filing, a decision is for the one that it names.
+        """
+        filing = self.filing(gate.filing if gate.filing is not None else place.occurrence or "").decisions
+        found = {}
+        for regulator in gate.by:
+            alone = gate.filing is not None or len(self.agreed.deciders.get(regulator, ())) == 1
+            seen = [d for d in filing if d.regulator == regulator and (alone or d.milestone == place.milestone)]
+            found[regulator] = regulators.rulings(seen, self.until)
+        return found
 
     def needed(self, gate: MilestoneGate, place: Place) -> Place:
         """The occurrence that a dependency looks at: the same one, or the only one."""

@@ -17,7 +17,7 @@ from milepost.core import ids, money
 from milepost.core.claims import CORRECTED, REJECTED, SUPERSEDED, Assessment, Submission
 from milepost.core.contract import Completed, EvidenceGate, Milestone, Policy
 from milepost.core.facts import Decision, Report
-from milepost.core.gates import Condition, leaves, starts, true_at
+from milepost.core.gates import Condition, falls, leaves, stands, starts, true_at
 from milepost.core.pricing import NO_BASIS, Basis, Pricing
 from milepost.core.rules.approvals import COUNTED, NOT_OPEN, Ballot
 
@@ -194,7 +194,7 @@ class _Walk:
         `again`: something is dated now that may claim unchanged content once more.
         """
         level, found, pricing = self.claimed(self.report), self.found, self.pricing
-        if level < found.level or level == _NOTHING:
+        if level < found.level or level == _NOTHING or (level <= self.lapsed() and not pricing.follows_facts):
             return
         basis = pricing.claimed(at, self.report, level, found.level, found.basis)
         if basis is None:
@@ -277,17 +277,38 @@ class _Walk:
         least = submission.ballot.certified
         return reached(self.milestone, submission.level if least is None else min(submission.level, least))
 
+    def lapse(self, at: int) -> None:
+        """Take back what is accepted if a regulator's gate fell (rule 11); the signatures still count for it."""
+        level = self.found.level
+        if level == _NOTHING or all(
+            stands(condition, at, self.report, level) for condition in (self.requires, self.depends)
+        ):
+            return
+        for submission in self.found.submissions:
+            if submission.accepted_at is not None:
+                submission.accepted_at = None
+                submission.ceiling = level if submission.ceiling is None else min(level, submission.ceiling)
+                if submission.level >= level:
+                    submission.basis = self.found.basis
+        self.found.governing = None
+        self.found.accept(at, _NOTHING, NO_BASIS, 0)
+
+    def lapsed(self) -> Decimal:
+        """What was accepted, lapsed, and needs no new signature to be accepted again."""
+        return max((s.ceiling for s in self.found.submissions if s.alive and s.ceiling is not None), default=_NOTHING)
+
     def accept(self, at: int) -> None:
         """Accept every settled submission whose gates hold at the instant (rule 10)."""
         for submission in self.found.submissions:
+            claimed = submission.level if submission.ceiling is None else submission.ceiling
             if (
                 submission.alive
                 and submission.ballot.complete
-                and true_at(self.depends, at, self.report, submission.level)
-                and self.required(submission.level, at)
+                and true_at(self.depends, at, self.report, claimed)
+                and self.required(claimed, at)
             ):
                 submission.accepted_at = at
-                level = self.certified(submission)
+                level = min(self.certified(submission), claimed)
                 gross = self.pricing.amount(level, submission.basis, at)
                 if self.exceeds(level, submission.basis, gross):
                     self.found.governing, self.found.governed_at = submission, at
@@ -330,7 +351,8 @@ def assess(
     for place, decision in enumerate(decisions):
         dated.setdefault(decision.at, ([], []))[1].append((place, decision))
     closings = set(starts(requires)).union(pricing.instants)
-    for since in closings.union(starts(depends)):
+    fallen = set(falls(requires)).union(falls(depends))
+    for since in closings.union(starts(depends), fallen):
         dated.setdefault(since, ([], []))
     for at in sorted(dated):
         if at > until:
@@ -340,6 +362,8 @@ def assess(
         if reported:
             walk.take_report(reported[-1], at)
         walk.restate(at)
+        if at in fallen:
+            walk.lapse(at)
         if reported or at in closings:
             claims = bool(reported) and reported[-1].kind != "WITHDRAWN"
             walk.open(at, claims or (at in closings and not walk.driven))

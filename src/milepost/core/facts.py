@@ -16,6 +16,8 @@ from milepost.core.ids import GENESIS, escape, identify
 __all__ = [
     "Account",
     "Decision",
+    "Filing",
+    "FilingDecision",
     "Hold",
     "KpiFacts",
     "KpiValue",
@@ -28,9 +30,12 @@ __all__ = [
     "Waiting",
     "account_key",
     "clock_key",
+    "confirmation_key",
     "contract_key",
     "due_key",
     "due_place",
+    "filing_key",
+    "filings_of",
     "kpi_key",
     "line_key",
     "occurrence_key",
@@ -117,6 +122,25 @@ class KpiFacts(msgspec.Struct, array_like=True):
     """Every value of one KPI, in the order of arrival."""
 
     values: list[KpiValue] = []
+
+
+class FilingDecision(msgspec.Struct, frozen=True, array_like=True):
+    """What a regulator decided on a filing; `milestone` is whom the sender means, if it says so."""
+
+    at: int
+    regulator: str
+    decision: str
+    cause: str
+    confirmation_id: str | None = None
+    sequence: int | None = None
+    milestone: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
+class Filing(msgspec.Struct, array_like=True):
+    """Every decision on a filing, in the order of arrival, but those that arrived superseded."""
+
+    decisions: list[FilingDecision] = []
 
 
 class Hold(msgspec.Struct, array_like=True):
@@ -214,6 +238,21 @@ def kpi_key(engagement: str, kpi: str) -> bytes:
 def line_key(engagement: str, line: str) -> bytes:
     """Where it is kept what a line was."""
     return f"{engagement}/line/{escape(line)}".encode()
+
+
+def filing_key(engagement: str, filing: str) -> bytes:
+    """Where the decisions on a filing are."""
+    return f"{engagement}/filing/{escape(filing)}".encode()
+
+
+def filings_of(engagement: str) -> tuple[bytes, bytes]:
+    """The range of keys (start, stop) in which an engagement's filings are."""
+    return f"{engagement}/filing/".encode(), f"{engagement}/filing0".encode()  # "0" comes after "/"
+
+
+def confirmation_key(engagement: str, confirmation: str) -> bytes:
+    """Where it is kept which filing a confirmation id pays for."""
+    return f"{engagement}/confirmation/{escape(confirmation)}".encode()
 
 
 @lru_cache(maxsize=1 << 16)

@@ -9,11 +9,25 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from milepost.core import money
-from milepost.core.contract import AllOf, AnyOf, Completed, EvidenceGate, Gate
+from milepost.core.calendar import END_OF_TIME
+from milepost.core.contract import AllOf, AnyOf, Completed, EvidenceGate, Gate, RegulatorGate
 from milepost.core.facts import Report
 from milepost.core.rules.spans import Span, holds
 
-__all__ = ["Condition", "During", "Either", "Every", "Under", "carries", "leaves", "resolve", "starts", "true_at"]
+__all__ = [
+    "Condition",
+    "During",
+    "Either",
+    "Every",
+    "Under",
+    "carries",
+    "falls",
+    "leaves",
+    "resolve",
+    "stands",
+    "starts",
+    "true_at",
+]
 
 
 class Either(NamedTuple):
@@ -29,9 +43,10 @@ class Every(NamedTuple):
 
 
 class During(NamedTuple):
-    """Holds within these spans."""
+    """Holds within these spans; `reverses`: what is accepted falls with it (a regulator's decision, rule 11)."""
 
     spans: tuple[Span, ...]
+    reverses: bool = False
 
 
 class Under(NamedTuple):
@@ -59,7 +74,9 @@ def _resolve(gate: Gate, spans_of: Callable[[Gate], tuple[Span, ...]]) -> Condit
         return Either(tuple(_resolve(inner, spans_of) for inner in gate.gates))
     if isinstance(gate, AllOf):
         return resolve(gate.gates, spans_of)
-    return gate if isinstance(gate, Completed | EvidenceGate) else During(spans_of(gate))
+    return (
+        gate if isinstance(gate, Completed | EvidenceGate) else During(spans_of(gate), isinstance(gate, RegulatorGate))
+    )
 
 
 def true_at(condition: Condition, at: int, report: Report | None, level: Decimal) -> bool:
@@ -88,6 +105,38 @@ def starts(condition: Condition) -> Iterator[int]:
         if condition.begun:
             yield condition.since
         yield from (at for at in starts(condition.condition) if condition.since <= at < condition.until)
+
+
+def falls(condition: Condition) -> Iterator[int]:
+    """The instants at which a gate that reverses holds no longer."""
+    if isinstance(condition, During):
+        if condition.reverses:
+            ends = (until for _, until in condition.spans if until < END_OF_TIME)
+            yield from (until for until in ends if not holds(condition.spans, until))
+    elif isinstance(condition, Either | Every):
+        for inner in condition.conditions:
+            yield from falls(inner)
+    elif isinstance(condition, Under):
+        yield from (at for at in falls(condition.condition) if condition.since <= at < condition.until)
+
+
+def stands(condition: Condition, at: int, report: Report | None, level: Decimal, alternative: bool = False) -> bool:
+    """Whether what is accepted stands at the instant, where a gate that reverses may have fallen.
+
+    The fall of any other gate only flags, so those count as held; but not among alternatives, where one has to hold.
+    """
+    if isinstance(condition, Every):
+        return all(stands(inner, at, report, level, alternative) for inner in condition.conditions)
+    if isinstance(condition, Under):
+        in_force = condition.since <= at < condition.until
+        return not in_force or stands(condition.condition, at, report, level, alternative)
+    if isinstance(condition, Either):
+        if all(isinstance(inner, Under) for inner in condition.conditions):  # no alternatives: one version at a time
+            return all(stands(inner, at, report, level, alternative) for inner in condition.conditions)
+        return any(stands(inner, at, report, level, True) for inner in condition.conditions)
+    if alternative or (isinstance(condition, During) and condition.reverses):
+        return true_at(condition, at, report, level)
+    return True
 
 
 def leaves(gates: Sequence[Gate]) -> Iterator[Gate]:

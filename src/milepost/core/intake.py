@@ -3,8 +3,6 @@
 An intake says what became of the event and which milestones it concerns; it raises no money.
 """
 
-from typing import NamedTuple
-
 from milepost.core import amendments, money
 from milepost.core.contract import Milestone, RateCard
 from milepost.core.engagement import Engagement
@@ -19,31 +17,13 @@ from milepost.core.events import (
     UsageEvent,
 )
 from milepost.core.facts import Decision, KpiValue, Place, Report, kpi_key
+from milepost.core.filings import decide
+from milepost.core.outcomes import APPLIED, DEAD, PARKED, REFUSED, WAITING, Intake, parked, refused
 from milepost.core.rules import fees
 from milepost.core.signing import SIGNOFF, claim
 from milepost.core.terms import AMENDMENT
 
 __all__ = ["APPLIED", "DEAD", "PARKED", "REFUSED", "WAITING", "Intake", "everything", "take"]
-
-APPLIED, WAITING, REFUSED, PARKED, DEAD = "APPLIED", "WAITING", "REFUSED", "PARKED", "DEAD_LETTER"
-
-
-class Intake(NamedTuple):
-    """What became of an event: APPLIED, WAITING, REFUSED, PARKED or DEAD_LETTER, why, and whom it concerns."""
-
-    what: str
-    reason: str | None = None
-    concerned: tuple[Place, ...] = ()
-    message: str = ""
-    decision: int | None = None  # the place of the decision that was added: the assessment says what it counts
-
-
-def _refused(reason: str) -> Intake:
-    return Intake(REFUSED, reason)
-
-
-def _parked(reason: str) -> Intake:
-    return Intake(PARKED, reason)
 
 
 def take(engagement: Engagement) -> Intake:
@@ -52,13 +32,13 @@ def take(engagement: Engagement) -> Intake:
     if isinstance(event, EngagementEvent):
         return _lifecycle(engagement, event)
     if engagement.at < engagement.agreed.starts_at:
-        return _refused("OUTSIDE_WINDOW")
+        return refused("OUTSIDE_WINDOW")
     signs_off = isinstance(event, ApprovalDecision) and event.milestone_id == SIGNOFF.milestone
     if account.terminated_at is not None and engagement.at > account.terminated_at and not signs_off:
         # It takes its place among its kind all the same, where nothing reads it: one that came just before the
         # termination was known has its place there too, and must not make a difference.
         _fact(engagement, event)
-        return _refused("ENGAGEMENT_CLOSED")
+        return refused("ENGAGEMENT_CLOSED")
     return _fact(engagement, event)
 
 
@@ -76,40 +56,39 @@ def _fact(engagement: Engagement, event: Event) -> Intake:
     if isinstance(event, ApprovalDecision):
         return _decision(engagement, event)
     if isinstance(event, RegulatorDecision):
-        known = event.milestone_id in engagement.agreed.milestones
-        return _refused("NOT_USED") if known else _parked("UNKNOWN_MILESTONE")
+        return decide(engagement, event)
     if isinstance(event, UsageEvent):
         if event.milestone_id is None:
-            return _parked("UNKNOWN_METER")
+            return parked("UNKNOWN_METER")
         known = event.milestone_id in engagement.agreed.milestones
-        return Intake(APPLIED) if known else _parked("UNKNOWN_MILESTONE")
+        return Intake(APPLIED) if known else parked("UNKNOWN_MILESTONE")
     assert isinstance(event, DisputeEvent)
-    return _parked("UNKNOWN_LINE")
+    return parked("UNKNOWN_LINE")
 
 
 def _lifecycle(engagement: Engagement, event: EngagementEvent) -> Intake:
     account = engagement.account
     if event.change == "OPENED":
         same = event.terms is not None and event.terms == engagement.agreed.contract
-        return _refused("DUPLICATE" if same else "ALREADY_OPEN")
+        return refused("DUPLICATE" if same else "ALREADY_OPEN")
     if event.change == "AMENDED":
         return _amendment(engagement, event)
     if engagement.at < engagement.agreed.starts_at:
-        return _refused("OUTSIDE_WINDOW")
+        return refused("OUTSIDE_WINDOW")
     if event.change == "SIGNED_OFF":
         known = not claim(engagement, SIGNOFF, event)
-        return _refused("DUPLICATE") if known else Intake(APPLIED, concerned=(SIGNOFF,))
+        return refused("DUPLICATE") if known else Intake(APPLIED, concerned=(SIGNOFF,))
     if event.change == "TERMINATED":
         if account.terminated_at is not None:
-            return _refused("DUPLICATE")
+            return refused("DUPLICATE")
         account.terminated_at = event.occurred_at
         return Intake(APPLIED, concerned=everything(engagement))
     suspended = event.change == "SUSPENDED"
     last = account.suspension_changed_at
     if account.suspended == suspended or (suspended and event.occurred_at == last):
-        return _refused("DUPLICATE")
+        return refused("DUPLICATE")
     if last is not None and event.occurred_at < last:
-        return _refused("SUPERSEDED")  # an old one, sent again
+        return refused("SUPERSEDED")  # an old one, sent again
     account.suspended, account.suspension_changed_at = suspended, event.occurred_at
     return Intake(APPLIED, concerned=everything(engagement))
 
@@ -119,7 +98,7 @@ def _amendment(engagement: Engagement, event: EngagementEvent) -> Intake:
     if reason == amendments.INVALID:
         return Intake(DEAD, reason, message=message)
     if reason:
-        return _refused(reason)
+        return refused(reason)
     waits = event.terms is not None and event.terms.version > engagement.account.version + 1
     place = Place(AMENDMENT, str(event.terms.version if event.terms else 0))
     return Intake(WAITING, "SUBMISSION_WAITING") if waits else Intake(APPLIED, concerned=(place,))
@@ -127,7 +106,7 @@ def _amendment(engagement: Engagement, event: EngagementEvent) -> Intake:
 
 def _report(engagement: Engagement, event: MilestoneEvent) -> Intake:
     if event.milestone_id not in engagement.agreed.milestones:
-        return _parked("UNKNOWN_MILESTONE")
+        return parked("UNKNOWN_MILESTONE")
     wrong = _occurrence(engagement, event)
     if wrong is not None:
         return wrong
@@ -149,15 +128,15 @@ def _report(engagement: Engagement, event: MilestoneEvent) -> Intake:
     )
     rivals = [known for known in part.reports + part.lower if known.at == report.at]
     if any(_says_the_same(definition, report, known) for known in rivals):
-        return _refused("DUPLICATE")
+        return refused("DUPLICATE")
     last = part.reports[-1] if part.reports else None
     if last is not None:
         if report.at < last.at:
-            return _refused("SUPERSEDED")
+            return refused("SUPERSEDED")
         if event.kind == "REPORTED" and money.percent(report.completion) < money.percent(last.completion):
             part.lower.append(report)
             engagement.save_occurrence(place, part)
-            return _refused("LOWER_COMPLETION")
+            return refused("LOWER_COMPLETION")
     part.reports.append(report)
     engagement.save_occurrence(place, part)
     return Intake(APPLIED, concerned=(place,))
@@ -227,11 +206,11 @@ def _measurement(engagement: Engagement, event: KpiEvent) -> Intake:
     for known in rivals:
         if (known.revision, known.final) == (value.revision, value.final):
             same = money.canonical(known.value) == money.canonical(value.value) and known.unit == value.unit
-            return _refused("DUPLICATE" if same else "CONFLICTING_VALUES")
+            return refused("DUPLICATE" if same else "CONFLICTING_VALUES")
     facts.values.append(value)
     engagement.staged.save(kpi_key(engagement.name, event.kpi_id), facts)
     if not concerned:
-        return _refused("NOT_USED")
+        return refused("NOT_USED")
     rank = (value.revision, value.final)
     if any((known.revision, known.final) > rank and known.at <= value.at for known in rivals):
         return Intake(REFUSED, "SUPERSEDED", concerned)
@@ -243,27 +222,27 @@ def _decision(engagement: Engagement, event: ApprovalDecision) -> Intake:
     if milestone == AMENDMENT:
         return _signature(engagement, event)
     if milestone not in terms.signable:
-        return _parked("UNKNOWN_MILESTONE")
+        return parked("UNKNOWN_MILESTONE")
     wrong = _occurrence(engagement, event)
     if wrong is not None:
         return wrong
     if all(step.role != event.role for step in terms.policies[milestone].steps):
-        return _refused("NOT_OPEN")
+        return refused("NOT_OPEN")
     if not terms.holds_role(event.approver, event.role, event.decided_at):
-        return _parked("NOT_IN_ROLE")
+        return parked("NOT_IN_ROLE")
     place = Place(milestone, event.occurrence_id)
     number = _decided(engagement, event, place)
-    return _refused("DUPLICATE") if number is None else Intake(APPLIED, concerned=(place,), decision=number)
+    return refused("DUPLICATE") if number is None else Intake(APPLIED, concerned=(place,), decision=number)
 
 
 def _signature(engagement: Engagement, event: ApprovalDecision) -> Intake:
     """A decision on an amendment: `occurrence_id` is its version, or null for the one that is up for signing then."""
     if not amendments.open_to(engagement, event):
-        return _refused("NOT_OPEN")
+        return refused("NOT_OPEN")
     if not engagement.agreed.holds_role(event.approver, event.role, event.decided_at):
-        return _parked("NOT_IN_ROLE")
+        return parked("NOT_IN_ROLE")
     if _decided(engagement, event, Place(AMENDMENT, event.occurrence_id)) is None:
-        return _refused("DUPLICATE")
+        return refused("DUPLICATE")
     place = Place(AMENDMENT, event.occurrence_id or str(engagement.account.version + 1))
     number = amendments.number_of(engagement, place, engagement.cause)
     if number is None:

@@ -18,6 +18,7 @@ from milepost.core.contract import (
     MilestoneGate,
     Policy,
     RateCard,
+    RegulatorGate,
     Success,
 )
 from milepost.core.engagement import Engagement
@@ -26,7 +27,7 @@ from milepost.core.facts import Occurrence, Place, Report
 from milepost.core.gates import carries, leaves
 from milepost.core.invariants import LifecycleError
 from milepost.core.outputs import MilestoneStatus, Missing
-from milepost.core.rules import fees, spans
+from milepost.core.rules import fees, regulators, spans
 
 __all__ = ["flag", "outstanding", "say", "state", "unsigned"]
 
@@ -188,10 +189,29 @@ def _missing(
         return [Missing(gate=f"kpi:{gate.id}", detail=_kpi_detail(engagement, gate), since=since)]
     if isinstance(gate, DateGate):
         return [Missing(gate=f"date:{gate.on}", detail=f"{gate.on} has not come, or no tick since", since=since)]
+    if isinstance(gate, RegulatorGate):
+        return _undecided(engagement, place, gate, since)
     assert isinstance(gate, MilestoneGate)
     accepted = engagement.occurrence(engagement.needed(gate, place)).accepted
     detail = f"{gate.milestone} is accepted to {accepted[-1][1] if accepted else '0'} %, {gate.at_least} % is needed"
     return [Missing(gate=f"milestone:{gate.milestone}", detail=detail, since=since)]
+
+
+def _undecided(engagement: Engagement, place: Place, gate: RegulatorGate, since: int | None) -> list[Missing]:
+    """What each regulator that the gate waits for has said so far."""
+    filing = gate.filing if gate.filing is not None else place.occurrence
+    missing = []
+    for regulator, in_force in engagement.rulings(gate, place).items():
+        if spans.holds(regulators.spans(in_force, gate.at_least), min(_LATEST, engagement.until)):
+            continue
+        decision = in_force[-1].decision if in_force else None
+        if decision is not None and regulators.ladder(decision.decision, gate.at_least):
+            said = f"{decision.decision} without a confirmation id"
+        else:
+            said = decision.decision if decision else ("no decision in force" if in_force else "no decision yet")
+        detail = f"{regulator} on {filing}: {said}, {gate.at_least} is needed"
+        missing.append(Missing(gate=f"regulator:{regulator}", detail=detail, since=since))
+    return missing
 
 
 def _kpi_detail(engagement: Engagement, gate: KpiGate) -> str:

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ from milepost.core.contract import (
     MilestoneGate,
     PercentOfValue,
     Policy,
+    RegulatorGate,
     Success,
 )
 from milepost.core.gates import leaves
@@ -35,6 +36,8 @@ __all__ = [
     "is_to_date",
     "ordered",
 ]
+
+_Key = TypeVar("_Key")
 
 NO_POLICY = Policy(steps=())  # `approval: none`: a submission that is settled as it opens
 
@@ -75,6 +78,8 @@ class Terms:
         self.place = {milestone: place for place, milestone in enumerate(self.ordered)}
         self.dependants: dict[str, list[str]] = {}
         self.measured: dict[str, list[str]] = {}
+        self.filed: dict[tuple[str, str], list[str]] = {}  # (filing, regulator) -> who names the two
+        self.deciders: dict[str, list[str]] = {}  # regulator -> who wants its decision on each filing
         self.due: list[tuple[int, str]] = []
         for name in self.ordered:
             fee = self.milestones[name].fee
@@ -85,6 +90,12 @@ class Terms:
                     _append(self.dependants, gate.milestone, name)
                 elif isinstance(gate, KpiGate):
                     _append(self.measured, gate.id, name)
+                elif isinstance(gate, RegulatorGate):
+                    for regulator in gate.by:
+                        if gate.filing is None:
+                            _append(self.deciders, regulator, name)
+                        else:
+                            _append(self.filed, (gate.filing, regulator), name)
                 elif isinstance(gate, DateGate):
                     self.due.append((start_of_day(gate.on, self.zone), name))
         self.due.sort()
@@ -166,7 +177,7 @@ def gates(milestone: Milestone) -> tuple[Gate, ...]:
     return milestone.requires + milestone.depends_on
 
 
-def _append(lists: dict[str, list[str]], key: str, name: str) -> None:
+def _append(lists: dict[_Key, list[str]], key: _Key, name: str) -> None:
     names = lists.setdefault(key, [])
     if name not in names:
         names.append(name)
