@@ -191,8 +191,9 @@ def test_each_kind_of_poison_is_one_dead_letter_and_the_rest_of_the_batch_bills(
     assert len(of(folded, "invoice-lines")) == 1
 
 
-def test_a_refused_contract_names_every_finding() -> None:
-    (letter,) = letters(fold([opened(BAD_CONTRACT)]))
+@pytest.mark.parametrize("change", ["OPENED", "AMENDED"])
+def test_a_refused_contract_names_every_finding(change: str) -> None:
+    (letter,) = letters(fold([opened(BAD_CONTRACT, change)]))
     message = (header(letter.headers, "__connect.errors.exception.message") or b"").decode()
     for path in ("currency", "milestones[0].fee.fixed", "milestones[0].requires", "milestones[0].approval"):
         assert path in message

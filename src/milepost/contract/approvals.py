@@ -5,6 +5,7 @@ from milepost.contract.findings import Path
 from milepost.contract.keys import APPROVAL_OF, ESCALATION, POLICY, STEP
 from milepost.contract.tree import Value
 from milepost.contract.values import Reader
+from milepost.contract.words import ORDERS, OUTCOMES
 from milepost.core import contract as terms
 
 __all__ = ["MAX_POLICIES", "MAX_STEPS", "read_approval", "read_approval_of", "read_policies"]
@@ -12,7 +13,6 @@ __all__ = ["MAX_POLICIES", "MAX_STEPS", "read_approval", "read_approval_of", "re
 # Whether a policy can be satisfied is decided over all subsets of its steps.
 MAX_STEPS = 10
 MAX_POLICIES = 100
-_OUTCOMES = ("reject", "accept")
 
 # The escalations one after the other, and what the last of them ends in.
 Outcome = tuple[tuple[terms.Escalation, ...], str | None]
@@ -57,9 +57,7 @@ def _policy(read: Reader, value: Value, path: Path) -> terms.Policy | None:
     fields = read.mapping(value, path, POLICY)
     if fields is None:
         return None
-    order = (
-        read.choice(fields["order"], (*path, "order"), ("parallel", "sequential")) if "order" in fields else "parallel"
-    )
+    order = read.choice(fields["order"], (*path, "order"), ORDERS) if "order" in fields else "parallel"
     distinct = read.flag(fields["distinct"], (*path, "distinct")) if "distinct" in fields else True
     steps: list[terms.Step | None] = []
     if "steps" in fields:
@@ -113,8 +111,8 @@ def _outcome(read: Reader, fields: dict[str, Value], path: Path) -> Outcome | No
     if "within" not in fields:
         read.findings.error(here, "never comes: there is no deadline", "add within, or leave on_timeout out")
     if not isinstance(value, dict):
-        near = read.findings.nearest(value, _OUTCOMES) if isinstance(value, str) else None
-        if isinstance(value, str) and value in _OUTCOMES:
+        near = read.findings.nearest(value, OUTCOMES) if isinstance(value, str) else None
+        if isinstance(value, str) and value in OUTCOMES:
             return (), value
         fix = f'did you mean "{near}"?' if near else "write reject, accept or {escalate_to: ROLE, within: P5D}"
         read.wrong(value, here, "reject, accept or an escalation", fix)

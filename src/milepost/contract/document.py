@@ -12,6 +12,7 @@ from milepost.contract.findings import Findings, Path
 from milepost.contract.keys import AMENDMENT, CONTRACT
 from milepost.contract.tree import Value
 from milepost.contract.values import Reader
+from milepost.contract.words import AMENDMENT_MODES, BILL_ON, ROUNDINGS
 from milepost.core import contract as terms
 from milepost.core.contract import Contract
 from milepost.core.currencies import EXPONENTS
@@ -20,8 +21,6 @@ __all__ = ["LANGUAGE", "read_contract"]
 
 # The version of the language that this is.
 LANGUAGE = 1
-_ROUNDINGS = ("half_up", "half_even")
-_MODES = ("prospective", "catch_up", "separate")
 
 People = dict[str, tuple[terms.Person, ...]]
 Sides = dict[str, tuple[str, ...]]
@@ -93,8 +92,8 @@ def _header(read: Reader, fields: dict[str, Value]) -> _Header:
     currency = _currency(read, fields)
     read.has_value = "value" in fields
     effective_from = read.optional(fields, "effective_from", (), read.day)
-    bill_on = _chosen(read, fields, "bill_on", milestones.BILL_ON, "next_invoice")
-    rounding = _chosen(read, fields, "rounding", _ROUNDINGS, "half_up")
+    bill_on = _chosen(read, fields, "bill_on", BILL_ON, "next_invoice")
+    rounding = _chosen(read, fields, "rounding", ROUNDINGS, "half_up")
     customer = parties.read_customer(read, fields["customer"], ("customer",)) if "customer" in fields else None
     supplier = parties.read_supplier(read, fields["supplier"], ("supplier",)) if "supplier" in fields else (None, None)
     calendar = _calendar(read, fields)
@@ -208,7 +207,7 @@ def _amendment(read: Reader, value: Value, path: Path) -> terms.Amendment | None
     fields = read.mapping(value, path, AMENDMENT)
     if fields is None:
         return None
-    mode = read.choice(fields["mode"], (*path, "mode"), _MODES) if "mode" in fields else None
+    mode = read.choice(fields["mode"], (*path, "mode"), AMENDMENT_MODES) if "mode" in fields else None
     since = read.optional(fields, "from", path, read.day)
     return terms.Amendment(mode, since) if mode is not None and since is not None else None
 

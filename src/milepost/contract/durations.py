@@ -8,12 +8,14 @@ from milepost.contract.tree import Value, describe
 from milepost.contract.values import Reader
 from milepost.core.contract import Duration
 
-__all__ = ["read_dates", "read_duration"]
+__all__ = ["DURATION_PATTERN", "read_dates", "read_duration"]
 
-_PARTS = re.compile(
+# No backslash: the same text is a pattern of JSON Schema.
+DURATION_PATTERN = (
     "P(?:([0-9]{1,6})W|(?:([0-9]{1,4})Y)?(?:([0-9]{1,5})M)?(?:([0-9]{1,6})D)?)"
     "(?:T(?:([0-9]{1,7})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9})S)?)?"
 )
+_PARTS = re.compile(DURATION_PATTERN)
 # A hundred years: whatever is added stays a day of the calendar.
 _MOST_DAYS = 36525
 _EXPECTED = "a duration such as P10D, P6M, PT24H or {business_days: 5}"

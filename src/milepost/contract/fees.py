@@ -6,14 +6,11 @@ from milepost.contract.findings import Path
 from milepost.contract.keys import FEE, SUCCESS, SUCCESS_KPI, TIER
 from milepost.contract.tree import Value
 from milepost.contract.values import Reader
+from milepost.contract.words import STATUSES, SUCCESS_MODES
 from milepost.core import contract as terms
 from milepost.core import money
 
-__all__ = ["STATUSES", "read_fee"]
-
-# Of a KPI's values.
-STATUSES = ("any", "provisional", "final")
-_MODES = ("marginal", "slab")
+__all__ = ["read_fee"]
 
 
 def read_fee(read: Reader, value: Value, path: Path) -> terms.Fee | None:
@@ -51,7 +48,7 @@ def _success(read: Reader, value: Value, path: Path) -> terms.Success | None:
     unit = read.optional(kpi or {}, "unit", of, read.name)
     status = read.choice(kpi["status"], (*of, "status"), STATUSES) if kpi and "status" in kpi else "any"
     baseline = read.decimal(fields["baseline"], (*path, "baseline")) if "baseline" in fields else "0"
-    mode = read.choice(fields["mode"], (*path, "mode"), _MODES) if "mode" in fields else "marginal"
+    mode = read.choice(fields["mode"], (*path, "mode"), SUCCESS_MODES) if "mode" in fields else "marginal"
     tiers = _tiers(read, fields, path)
     floor = read.optional(fields, "floor", path, read.amount)
     cap = read.optional(fields, "cap", path, read.amount)

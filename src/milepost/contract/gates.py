@@ -2,18 +2,17 @@
 
 from datetime import date
 
-from milepost.contract.fees import STATUSES
 from milepost.contract.findings import Path
 from milepost.contract.keys import GATES, KPI, PERIOD, REGULATOR
 from milepost.contract.tree import Value, describe
 from milepost.contract.values import Reader
+from milepost.contract.words import RUNGS, STATUSES
 from milepost.core import contract as terms
 from milepost.core import money
 
 __all__ = ["read_gates", "read_kpi"]
 
 _BOUNDS = ("at_least", "above", "at_most", "below")
-_RUNGS = ("received", "validated", "accepted")
 _FORMS = (
     "a gate is {evidence: ...}, {kpi: ...}, {regulator: ...}, {date: ...}, {milestone: ...}, {any_of: [...]} or "
     "{all_of: [...]}"
@@ -107,7 +106,7 @@ def _regulator(read: Reader, value: Value, path: Path) -> terms.RegulatorGate | 
         return None
     by = read.optional(fields, "by", path, read.names)
     filing = read.optional(fields, "filing", path, read.name)
-    rung = read.choice(fields["at_least"], (*path, "at_least"), _RUNGS) if "at_least" in fields else "accepted"
+    rung = read.choice(fields["at_least"], (*path, "at_least"), RUNGS) if "at_least" in fields else "accepted"
     if by is None or rung is None or ("filing" in fields and filing is None):
         return None
     return terms.RegulatorGate(by, filing, rung)

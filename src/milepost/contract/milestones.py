@@ -9,13 +9,12 @@ from milepost.contract.keys import CLAWBACK, CLAWBACK_WHEN, ITEM, MILESTONE
 from milepost.contract.tree import Value
 from milepost.contract.units import UNIT_CODES
 from milepost.contract.values import Reader
+from milepost.contract.words import BILL_ON, CLAWBACK_BASES, REPEATS
 from milepost.core import contract as terms
 from milepost.core import money
 
-__all__ = ["BILL_ON", "read_milestones"]
+__all__ = ["read_milestones"]
 
-BILL_ON = ("next_invoice", "immediately")
-_REPEATS = ("none", "monthly", "per_filing", "per_occurrence")
 _NO_ITEM = terms.Item()
 _ALL_OR_NOTHING = ("100",)
 
@@ -65,7 +64,7 @@ def _milestone(read: Reader, fields: dict[str, Value], path: Path, bill_on: str)
     optional = read.optional(fields, "optional", path, read.flag)
     if "retention" in fields:
         read.choice(fields["retention"], (*path, "retention"), ("none",))
-    repeats = read.choice(fields["repeats"], (*path, "repeats"), _REPEATS) if "repeats" in fields else "none"
+    repeats = read.choice(fields["repeats"], (*path, "repeats"), REPEATS) if "repeats" in fields else "none"
     clawback = _clawback(read, fields["clawback"], (*path, "clawback")) if "clawback" in fields else None
     metadata = read.optional(fields, "metadata", path, read.text_map)
     item = _item(read, fields["item"], (*path, "item")) if "item" in fields else _NO_ITEM
@@ -125,7 +124,7 @@ def _clawback(read: Reader, value: Value, path: Path) -> terms.Clawback | None:
     share = None
     if "share" in fields:
         share = read.percentage(fields["share"], (*path, "share"), above_zero=True)
-    basis = read.choice(fields["basis"], (*path, "basis"), ("flat", "linear")) if "basis" in fields else "flat"
+    basis = read.choice(fields["basis"], (*path, "basis"), CLAWBACK_BASES) if "basis" in fields else "flat"
     if basis == "linear" and within is not None and (within.days or not within.months):
         message = f"{within.text} is no number of months, and linear goes by whole months"
         read.findings.error((*path, "within"), message, "write months such as P6M, or basis: flat")

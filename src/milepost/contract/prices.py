@@ -5,11 +5,10 @@ from milepost.contract.findings import Path
 from milepost.contract.keys import CARD, RATE, TIME_AND_MATERIALS
 from milepost.contract.tree import Value
 from milepost.contract.values import AMOUNT, Reader
+from milepost.contract.words import BILL, HOUR_UNITS
 from milepost.core import contract as terms
 
 __all__ = ["read_rate_cards", "read_time_and_materials"]
-
-_UNITS = ("HUR", "MIN")
 
 
 def read_rate_cards(read: Reader, value: Value, path: Path) -> dict[str, dict[str, terms.Card]]:
@@ -74,7 +73,7 @@ def read_time_and_materials(read: Reader, value: Value, path: Path) -> terms.Tim
     if fields is None:
         return None
     if "bill" in fields:
-        read.choice(fields["bill"], (*path, "bill"), ("monthly",))
+        read.choice(fields["bill"], (*path, "bill"), BILL)
     limit = read.optional(fields, "not_to_exceed", path, read.amount)
     if "rates" not in fields:
         return None
@@ -96,5 +95,5 @@ def _rate(read: Reader, value: Value, path: Path) -> terms.Rate | None:
     price = read.optional(fields, "price", path, lambda item, here: read.decimal(item, here, AMOUNT))
     if price is not None and price.startswith("-"):
         read.findings.error((*path, "price"), f'"{price}" is out of range', "a price is zero or more")
-    unit = read.choice(fields["unit"], (*path, "unit"), _UNITS) if "unit" in fields else "HUR"
+    unit = read.choice(fields["unit"], (*path, "unit"), HOUR_UNITS) if "unit" in fields else "HUR"
     return terms.Rate(price, unit) if price is not None and unit is not None else None

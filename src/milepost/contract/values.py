@@ -16,7 +16,18 @@ from milepost.contract.keys import Shape
 from milepost.contract.tree import BROKEN, Real, Value, describe, quoted
 from milepost.core import money
 
-__all__ = ["MAX_AMOUNT_MINOR", "Reader", "shown"]
+__all__ = [
+    "DAY_PATTERN",
+    "DECIMAL_PATTERN",
+    "ID_PATTERN",
+    "MAX_AMOUNT_MINOR",
+    "MAX_COUNT",
+    "MAX_DECIMAL_LENGTH",
+    "MAX_NAME_LENGTH",
+    "MAX_TEXT_LENGTH",
+    "Reader",
+    "shown",
+]
 
 Made = TypeVar("Made")
 
@@ -31,12 +42,15 @@ MAX_TEXT_LENGTH = 20_000
 # Both ends keep a day's start and end in any time zone representable as an instant.
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2199, 12, 31)
 
-_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+ID_PATTERN = r"[A-Za-z0-9._:-]{1,128}"
+_ID = re.compile(ID_PATTERN)
 # Most names are one word of these, and need no closer look.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9._:@/+-]{1,128}")
-_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+DECIMAL_PATTERN = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?"
+_DECIMAL = re.compile(DECIMAL_PATTERN)
 _BARE_COUNT = re.compile(r"[1-9][0-9]{0,8}")
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+DAY_PATTERN = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_DAY = re.compile(DAY_PATTERN)
 
 DECIMAL = 'a decimal string such as "99.5"'
 AMOUNT = 'an amount as a decimal string such as "50000.00"'

@@ -7,13 +7,11 @@ from milepost.contract.keys import CAP, RELEASE, RETENTION, STEP_DOWN
 from milepost.contract.moments import read_moment
 from milepost.contract.tree import Value
 from milepost.contract.values import Reader, shown
+from milepost.contract.words import CAP_BASES, EXEMPT
 from milepost.core import contract as terms
 from milepost.core import money
 
 __all__ = ["read_retention"]
-
-_EXEMPT = ("milestones", "success_fees", "time_and_materials")
-_BASES = ("original", "revised")
 
 
 def read_retention(read: Reader, value: Value, path: Path) -> terms.Retention | None:
@@ -45,7 +43,7 @@ def _cap(read: Reader, value: Value, path: Path) -> terms.Cap | None:
     share = read.optional(fields, "percent_of_value", path, read.percentage)
     basis = None
     if "basis" in fields:
-        basis = read.choice(fields["basis"], (*path, "basis"), _BASES)
+        basis = read.choice(fields["basis"], (*path, "basis"), CAP_BASES)
     if ("amount" in fields) == ("percent_of_value" in fields):
         found = "both amount and percent_of_value" if "amount" in fields else "neither amount nor percent_of_value"
         read.findings.error(path, f"holds {found}", "write one of them")
@@ -81,10 +79,10 @@ def _step_down(read: Reader, value: Value, path: Path) -> tuple[terms.StepDown, 
 def _exempt(read: Reader, value: Value, path: Path) -> tuple[str, ...]:
     """What nothing is withheld from, in the language's order; an empty list exempts nothing."""
     if not isinstance(value, list):
-        read.wrong(value, path, f"a list of {', '.join(_EXEMPT)}")
+        read.wrong(value, path, f"a list of {', '.join(EXEMPT)}")
         return ()
-    found = {read.choice(item, (*path, place), _EXEMPT) for place, item in enumerate(value)}
-    return tuple(kind for kind in _EXEMPT if kind in found)
+    found = {read.choice(item, (*path, place), EXEMPT) for place, item in enumerate(value)}
+    return tuple(kind for kind in EXEMPT if kind in found)
 
 
 def _release(read: Reader, value: Value, path: Path) -> tuple[terms.Release, ...] | None:
