@@ -54,6 +54,7 @@ def test_no_schema_topic_id_or_example_is_an_orphan() -> None:
     assert sorted(path.name for path in (ROOT / "examples").iterdir()) == CURRENT
     assert {path.name for path in ROOT.iterdir()} == {
         *(f"{record}.avsc" for record in CURRENT), "ids.toml", "topics.toml", "released", "examples",
+        "contract.schema.json",
     }  # fmt: skip
 
 

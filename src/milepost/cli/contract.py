@@ -1,4 +1,6 @@
-"""`milepost contract lint|show|graph`: what is wrong with a contract, what it says, and how it hangs together."""
+"""`milepost contract lint|show|graph|schema`: what is wrong with a contract, what it says, how it hangs together, and
+what one may say at all.
+"""
 
 import json
 import sys
@@ -11,6 +13,7 @@ import typer
 from milepost.contract import Parsed, parse
 from milepost.contract.findings import Finding
 from milepost.contract.picture import as_mermaid, as_text, draw
+from milepost.contract.schema import schema_text
 from milepost.contract.show import Section, as_plain, sections
 from milepost.contract.svg import as_svg
 
@@ -137,3 +140,9 @@ def _print_table(section: Section) -> None:
     for row in section.rows:
         table.add_row(*map(escape, row))
     Console().print(table)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of contracts, by which editors complete and check them (schemas/contract.schema.json)."""
+    typer.echo(schema_text(), nl=False)

@@ -36,7 +36,7 @@ def read_duration(read: Reader, value: Value, path: Path) -> Duration | None:
         days=7 * weeks + days,
         seconds=3600 * hours + 60 * minutes + seconds,
     )
-    if made.seconds and (made.months or made.days):
+    if "T" in value and not value.startswith("PT"):
         fix = "write days alone (P2D) or hours alone (PT36H): only days follow the calendar"
         read.findings.error(path, f"{describe(value)} mixes days and hours", fix)
         return None
