@@ -133,6 +133,9 @@ class Amended(Terms):
             known = self.measured if key.startswith("kpi/") else self.dependants
             mine = known.setdefault(key.removeprefix("kpi/"), [])
             mine.extend(name for name in names if name not in mine)
+        for named, users in terms.filed.items():
+            wanted = self.filed.setdefault(named, [])
+            wanted.extend(name for name in users if name not in wanted)
         self.due = sorted({*self.due, *terms.due})
 
 

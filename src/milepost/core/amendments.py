@@ -109,7 +109,10 @@ def advance(engagement: Engagement) -> bool:
 def note_due(engagement: Engagement) -> None:
     """Enter what only a tick brings: the dates that gates name, and the day on which the newest version begins."""
     for instant, milestone in engagement.agreed.due:
-        if instant > engagement.last_tick:
+        repeats = (
+            milestone in engagement.agreed.milestones and engagement.agreed.milestones[milestone].repeats != "none"
+        )
+        if instant > engagement.last_tick and not repeats:  # an occurrence enters its own when it is known
             engagement.staged.save(due_key(instant, engagement.name, Place(milestone)), b"")
     newest = engagement.agreed.versions[-1]
     if len(engagement.agreed.versions) > 1 and newest.since > engagement.last_tick:

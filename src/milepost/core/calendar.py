@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-__all__ = ["END_OF_TIME", "instant_text", "local_date", "start_of_day"]
+__all__ = ["END_OF_TIME", "instant_text", "local_date", "local_time", "start_of_day"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -15,6 +15,11 @@ END_OF_TIME = 1 << 62
 def start_of_day(day: date, zone: str) -> int:
     """The first instant of `day` in the time zone."""
     return (datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)) - _EPOCH) // _MICROSECOND
+
+
+def local_time(instant: int, zone: str) -> datetime:
+    """What clocks in the time zone show at `instant`, without its offset."""
+    return (_EPOCH + timedelta(microseconds=instant)).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
 
 
 def local_date(instant: int, zone: str) -> date:

@@ -14,6 +14,7 @@ from milepost.core.facts import (
     Account,
     Filing,
     KpiFacts,
+    KpiValue,
     Occurrence,
     Place,
     Report,
@@ -21,6 +22,7 @@ from milepost.core.facts import (
     clock_key,
     contract_key,
     filing_key,
+    filings_of,
     kpi_key,
     occurrence_key,
     occurrences_of,
@@ -67,7 +69,7 @@ class Engagement:
         self.account = staged.load(account_key(name), Account) or Account()
         self.terms: Terms | None = None
         self._occurrences: dict[Place, Occurrence] = {}
-        self._forces: dict[KpiGate, list[kpis.InForce]] = {}
+        self._forces: dict[tuple[KpiGate, str | None], list[kpis.InForce]] = {}
         self.load_terms()
 
     def load_terms(self) -> None:
@@ -124,6 +126,21 @@ class Engagement:
         keys = self.staged.keys(*occurrences_of(self.name, milestone))
         return [Place(milestone, unquote(key.decode().rpartition("/")[2])) for key in keys]
 
+    def known(self, milestone: str) -> list[Place]:
+        """Those places, and those that only values or decisions name that no gate looked at before an amendment."""
+        found, definition = self.places(milestone), self.agreed.milestones[milestone]
+        if definition.repeats == "monthly":
+            kpi_ids = [kpi for kpi, users in self.agreed.measured.items() if milestone in users]
+            months = {kpis.month(v, self.agreed.zone) for kpi in kpi_ids for v in self.kpi(kpi).values}
+            found += [Place(milestone, month) for month in sorted(month for month in months if month is not None)]
+        elif definition.repeats == "per_filing":
+            for key in self.staged.keys(*filings_of(self.name)):
+                place = Place(milestone, unquote(key.decode().rpartition("/")[2]))
+                wanted = [gate for gate in gating.leaves(definition.requires) if isinstance(gate, RegulatorGate)]
+                if any(in_force for gate in wanted for in_force in self.rulings(gate, place).values()):
+                    found.append(place)
+        return list(dict.fromkeys(found))
+
     def dependants(self, place: Place) -> Iterator[Place]:
         """The occurrences with a dependency on this one: the same of a milestone that repeats, or all there are."""
         repeats = self.agreed.milestones[place.milestone].repeats != "none"
@@ -152,18 +169,29 @@ class Engagement:
         """What the event itself carries."""
         return () if isinstance(self.received.event, ClockTick) else self.received.event.evidence
 
-    def forces(self, gate: KpiGate) -> list[kpis.InForce]:
+    def forces(self, gate: KpiGate, place: Place) -> list[kpis.InForce]:
         """The values that are in force for a gate one after another, the event's own included."""
-        found = self._forces.get(gate)
+        month = self.month(place)
+        found = self._forces.get((gate, month))
         if found is None:
-            found = kpis.in_force(gate, self.kpi(gate.id).values, self.agreed.zone, self.until)
-            self._forces[gate] = found
+            found = kpis.in_force(gate, self.values(gate.id, month), self.agreed.zone, self.until)
+            self._forces[gate, month] = found
         return found
+
+    def month(self, place: Place) -> str | None:
+        """The month whose values an occurrence looks at; None: any."""
+        definition = self.agreed.milestones.get(place.milestone)
+        return place.occurrence if definition is not None and definition.repeats == "monthly" else None
+
+    def values(self, kpi: str, month: str | None) -> list[KpiValue]:
+        """A KPI's values: those of a month, or all of them."""
+        values = self.kpi(kpi).values
+        return values if month is None else [v for v in values if kpis.month(v, self.agreed.zone) == month]
 
     def gate_spans(self, gate: Gate, place: Place) -> tuple[Span, ...]:
         """When a gate holds; gates that look at the occurrence's own reports hold always here."""
         if isinstance(gate, KpiGate):
-            return kpis.spans(gate, self.forces(gate))
+            return kpis.spans(gate, self.forces(gate, place))
         if isinstance(gate, DateGate):
             since = start_of_day(gate.on, self.agreed.zone)
             return ((since, END_OF_TIME),) if since <= min(self.last_tick, self.until) else spans.NEVER
@@ -270,7 +298,7 @@ class Engagement:
             gates_ = admitting(definition, fee)
             values = [
                 value
-                for value in self.kpi(fee.kpi).values
+                for value in self.values(fee.kpi, self.month(place))
                 if value.at <= self.until and all(kpis.admits(gate, value, agreed.zone) for gate in gates_)
             ]
             return BySuccess(fee, values, agreed.zone, terms.contract.currency_exponent, agreed.rounding)

@@ -14,7 +14,7 @@ from heapq import heapify, heappop, heappush
 from msgspec.structs import replace
 
 from milepost.core import amendments, billing, requests, settlement, signing, signoff, statuses
-from milepost.core.calendar import END_OF_TIME
+from milepost.core.calendar import END_OF_TIME, start_of_day
 from milepost.core.checks import check
 from milepost.core.contract import DateGate, RateCard
 from milepost.core.engagement import Engagement
@@ -219,6 +219,11 @@ def _note_dates(engagement: Engagement, place: Place) -> None:
             if gate.on.isoformat() not in part.dates and engagement.gate_spans(gate, place):
                 part.dates[gate.on.isoformat()] = engagement.last_tick
                 engagement.save_occurrence(place, part)
+            since = start_of_day(gate.on, engagement.agreed.zone)
+            if place.occurrence is not None and since > engagement.last_tick:
+                key = due_key(since, engagement.name, place)
+                if engagement.staged.raw(key) is None:
+                    engagement.staged.save(key, b"")
 
 
 def _record(engagement: Engagement, intake: Intake, found: dict[Place, Assessment]) -> None:

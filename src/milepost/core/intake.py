@@ -3,6 +3,8 @@
 An intake says what became of the event and which milestones it concerns; it raises no money.
 """
 
+import re
+
 from milepost.core import amendments, money
 from milepost.core.contract import Milestone, RateCard
 from milepost.core.engagement import Engagement
@@ -19,11 +21,14 @@ from milepost.core.events import (
 from milepost.core.facts import Decision, KpiValue, Place, Report, kpi_key
 from milepost.core.filings import decide
 from milepost.core.outcomes import APPLIED, DEAD, PARKED, REFUSED, WAITING, Intake, parked, refused
-from milepost.core.rules import fees
+from milepost.core.rules import fees, kpis
 from milepost.core.signing import SIGNOFF, claim
 from milepost.core.terms import AMENDMENT
 
 __all__ = ["APPLIED", "DEAD", "PARKED", "REFUSED", "WAITING", "Intake", "everything", "take"]
+
+
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
 def take(engagement: Engagement) -> Intake:
@@ -44,7 +49,7 @@ def take(engagement: Engagement) -> Intake:
 
 def everything(engagement: Engagement) -> tuple[Place, ...]:
     """Every occurrence that there is, dependencies first: for what concerns the engagement as a whole."""
-    places = [place for milestone in engagement.agreed.ordered for place in engagement.places(milestone)]
+    places = [place for milestone in engagement.agreed.ordered for place in engagement.known(milestone)]
     return (*places, SIGNOFF)
 
 
@@ -145,6 +150,9 @@ def _report(engagement: Engagement, event: MilestoneEvent) -> Intake:
 def _occurrence(engagement: Engagement, event: MilestoneEvent | ApprovalDecision) -> Intake | None:
     """What is wrong with the occurrence that an event names, or does not name."""
     repeats, milestone = engagement.agreed.signable[event.milestone_id].repeats, event.milestone_id
+    if repeats == "monthly" and event.occurrence_id is not None and not _MONTH.fullmatch(event.occurrence_id):
+        message = f"occurrence_id: {event.occurrence_id!r} is no month such as 2026-05; {milestone!r} is monthly"
+        return Intake(DEAD, "INVALID_VALUE", message=message)
     if (repeats == "none") == (event.occurrence_id is None):
         return None
     if event.occurrence_id is None:
@@ -179,9 +187,6 @@ def _says_the_same(definition: Milestone, report: Report, known: Report) -> bool
 
 
 def _measurement(engagement: Engagement, event: KpiEvent) -> Intake:
-    concerned = tuple(
-        place for name in engagement.agreed.measured.get(event.kpi_id, ()) for place in engagement.places(name)
-    )
     facts = engagement.kpi(event.kpi_id)
     value = KpiValue(
         at=event.observed_at,
@@ -209,12 +214,22 @@ def _measurement(engagement: Engagement, event: KpiEvent) -> Intake:
             return refused("DUPLICATE" if same else "CONFLICTING_VALUES")
     facts.values.append(value)
     engagement.staged.save(kpi_key(engagement.name, event.kpi_id), facts)
-    if not concerned:
+    users = engagement.agreed.measured.get(event.kpi_id, ())
+    if not users:
         return refused("NOT_USED")
+    concerned = tuple(place for name in users for place in _measured(engagement, name, value))
     rank = (value.revision, value.final)
     if any((known.revision, known.final) > rank and known.at <= value.at for known in rivals):
         return Intake(REFUSED, "SUPERSEDED", concerned)
     return Intake(APPLIED, concerned=concerned)
+
+
+def _measured(engagement: Engagement, milestone: str, value: KpiValue) -> list[Place]:
+    """The occurrences that look at a value: of a monthly milestone that of the value's month, else all there are."""
+    if engagement.agreed.milestones[milestone].repeats != "monthly":
+        return engagement.places(milestone)
+    month = kpis.month(value, engagement.agreed.zone)
+    return [] if month is None else [Place(milestone, month)]
 
 
 def _decision(engagement: Engagement, event: ApprovalDecision) -> Intake:

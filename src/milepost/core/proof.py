@@ -72,7 +72,7 @@ def _reported(engagement: Engagement, place: Place, claim: Submission) -> bool:
 
 
 def _value(engagement: Engagement, gate: KpiGate, place: Place, at: int) -> KpiValue | None:
-    return next((value for since, value in reversed(engagement.forces(gate)) if since <= at), None)
+    return next((value for since, value in reversed(engagement.forces(gate, place)) if since <= at), None)
 
 
 def _decided(engagement: Engagement, gate: RegulatorGate, place: Place, at: int) -> Iterator[FilingDecision]:

@@ -186,7 +186,7 @@ def _missing(
         return []
     since = spans.ended(held)
     if isinstance(gate, KpiGate):
-        return [Missing(gate=f"kpi:{gate.id}", detail=_kpi_detail(engagement, gate), since=since)]
+        return [Missing(gate=f"kpi:{gate.id}", detail=_kpi_detail(engagement, gate, place), since=since)]
     if isinstance(gate, DateGate):
         return [Missing(gate=f"date:{gate.on}", detail=f"{gate.on} has not come, or no tick since", since=since)]
     if isinstance(gate, RegulatorGate):
@@ -214,8 +214,8 @@ def _undecided(engagement: Engagement, place: Place, gate: RegulatorGate, since:
     return missing
 
 
-def _kpi_detail(engagement: Engagement, gate: KpiGate) -> str:
-    forces = engagement.forces(gate)
+def _kpi_detail(engagement: Engagement, gate: KpiGate, place: Place) -> str:
+    forces = engagement.forces(gate, place)
     words = {"at_least": "at least", "above": "above", "at_most": "at most", "below": "below"}
     bounds = [f"{word} {getattr(gate, name)}" for name, word in words.items() if getattr(gate, name) is not None]
     needed = " and ".join(bounds) or "a value"

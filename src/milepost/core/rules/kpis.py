@@ -1,16 +1,16 @@
 """Which value of a KPI is in force, when (rule 8), and when a KPI gate holds."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
 from milepost.core import money
-from milepost.core.calendar import END_OF_TIME, local_date, start_of_day
+from milepost.core.calendar import END_OF_TIME, local_date, local_time, start_of_day
 from milepost.core.contract import KpiGate
 from milepost.core.facts import KpiValue
 from milepost.core.rules.spans import Span
 
-__all__ = ["InForce", "admits", "in_force", "placed", "satisfies", "spans", "successive"]
+__all__ = ["InForce", "admits", "in_force", "month", "placed", "satisfies", "spans", "successive"]
 
 _DAY = timedelta(days=1)
 
@@ -31,6 +31,24 @@ def placed(value: KpiValue, zone: str) -> tuple[int, int]:
     # a period of days includes its last one
     until = start_of_day(end + _DAY, zone) if isinstance(end, date) else (end if end is not None else END_OF_TIME)
     return (until, since)
+
+
+def month(value: KpiValue, zone: str) -> str | None:
+    """The month, as "2026-05", that a value belongs to: it holds the middle of its period; None: it has none.
+
+    A period under 27 or over 32 days is no month's, a reading neither. Counted in local days, whatever the clock does.
+    """
+    if value.start is None or value.end is None:
+        return None
+    start, end = (
+        datetime.combine(bound, time()) if isinstance(bound, date) else local_time(bound, zone)
+        for bound in (value.start, value.end)
+    )
+    if isinstance(value.end, date):
+        end += _DAY  # a period of days includes its last one
+    if not 27 * _DAY <= end - start <= 32 * _DAY:
+        return None
+    return f"{start + (end - start) / 2:%Y-%m}"
 
 
 def admits(gate: KpiGate, value: KpiValue, zone: str) -> bool:
