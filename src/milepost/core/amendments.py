@@ -4,7 +4,7 @@ It is the claim of `@amendment`, one occurrence a version. The policy is that of
 put up for signing when the one before it is in force. A version that is in force stays so.
 """
 
-from milepost.core import lifecycle
+from milepost.core import lifecycle, settlement
 from milepost.core.calendar import END_OF_TIME
 from milepost.core.contract import Completed, Contract
 from milepost.core.engagement import Engagement
@@ -107,7 +107,7 @@ def advance(engagement: Engagement) -> bool:
 
 
 def note_due(engagement: Engagement) -> None:
-    """Enter what only a tick brings: the dates that gates name, and the day on which the newest version begins."""
+    """Enter what only a tick brings: the dates of gates and releases, and the day the newest version begins."""
     for instant, milestone in engagement.agreed.due:
         repeats = (
             milestone in engagement.agreed.milestones and engagement.agreed.milestones[milestone].repeats != "none"
@@ -118,6 +118,7 @@ def note_due(engagement: Engagement) -> None:
     if len(engagement.agreed.versions) > 1 and newest.since > engagement.last_tick:
         place = Place(AMENDMENT, str(newest.contract.version))
         engagement.staged.save(due_key(newest.since, engagement.name, place), b"")
+    settlement.schedule(engagement)
 
 
 def submitted(engagement: Engagement, place: Place) -> Assessment:

@@ -36,6 +36,7 @@ __all__ = [
     "due_place",
     "filing_key",
     "filings_of",
+    "hold_key",
     "kpi_key",
     "line_key",
     "occurrence_key",
@@ -102,6 +103,7 @@ class Occurrence(msgspec.Struct, array_like=True):
     dates: dict[str, int] = {}  # a date gate's day -> the tick at which it passed
     lower: list[Report] = []  # refused as LOWER_COMPLETION: sent again after a correction, they stay refused
     billed_period: tuple[int, int] | None = None  # (end, start) of the value that a success fee was billed by
+    holds: list[int] = []  # the numbers of what its lines withheld; of those paid out some may still be here
 
 
 class KpiValue(msgspec.Struct, frozen=True, array_like=True):
@@ -144,11 +146,13 @@ class Filing(msgspec.Struct, array_like=True):
 
 
 class Hold(msgspec.Struct, array_like=True):
-    """Money withheld by one line and not paid out yet."""
+    """Money withheld by one line and not paid out yet; it names the open holds before and after it, 0 for none."""
 
     retention_event_id: str
-    occurrence: str
     amount_minor: int
+    accepted_at: int  # the line's
+    previous: int = 0
+    next: int = 0
 
 
 class LineFacts(msgspec.Struct, array_like=True):
@@ -183,7 +187,6 @@ class Account(msgspec.Struct, array_like=True):
     held_minor: int = 0  # withheld to date; ignores releases
     released_minor: int = 0
     releases: dict[str, int] = {}  # rule id -> lines raised
-    holds: list[Hold] = []
     signoff_digest: bytes = b""
     sequence: int = 0
     head: str = GENESIS
@@ -193,6 +196,13 @@ class Account(msgspec.Struct, array_like=True):
     signoff_causes: tuple[str, ...] = ()  # the claim and its signatures, in `caused_by`'s form
     first_version: int = 0  # that the engagement was opened with: those up to `version` are signed
     known_version: int = 0  # the highest that was sent; one above `version` waits for its signatures
+    holds: int = 0  # raised so far: the number of the last one
+    first_hold: int = 0  # of the open ones; 0: none is open
+    last_hold: int = 0
+    open_minor: int = 0  # the sum of the open ones
+    moments: dict[str, tuple[int, int]] = {}  # rule id -> (its moment, open holds of lines accepted by then)
+    disputes_open: int = 0  # releases wait for them
+    original_value_minor: int | None = None  # the contract's value as opened
 
 
 class ParkedEvent(msgspec.Struct, frozen=True, array_like=True):
@@ -233,6 +243,11 @@ def contract_key(engagement: str, version: int) -> bytes:
 def kpi_key(engagement: str, kpi: str) -> bytes:
     """Where a KPI's values are."""
     return f"{engagement}/kpi/{escape(kpi)}".encode()
+
+
+def hold_key(engagement: str, number: int) -> bytes:
+    """Where it is kept what a line withheld, as long as it is not paid out."""
+    return f"{engagement}/hold/{number}".encode()
 
 
 def line_key(engagement: str, line: str) -> bytes:

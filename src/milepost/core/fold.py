@@ -84,6 +84,7 @@ def _open(engagement: Engagement) -> Intake:
         return Intake(DEAD, "CONTRACT_INVALID", message=message)
     account.version, account.opened_at = contract.version, event.occurred_at
     account.first_version = account.known_version = contract.version
+    account.original_value_minor = contract.value_minor
     engagement.staged.save(contract_key(engagement.name, contract.version), contract)
     engagement.load_terms()
     amendments.note_due(engagement)
@@ -134,7 +135,8 @@ def _settle(engagement: Engagement, intake: Intake) -> None:
     """Assess what the event concerns, record its outcome, raise the differences."""
     found = _assess(engagement, intake.concerned)
     if signing.SIGNOFF in found:
-        signoff.date_signoff(engagement, found[signing.SIGNOFF])
+        if signoff.date_signoff(engagement, found[signing.SIGNOFF]):
+            settlement.schedule(engagement)
     _record(engagement, intake, found)
     for place, assessment in found.items():
         part = engagement.occurrence(place)

@@ -18,8 +18,8 @@ def conserve(engagement: str, account: Account) -> None:
         raise ConservationError(
             f"{engagement}: gross {account.gross_minor} is not payable {account.payable_minor} + held {held}"
         )
-    if sum(hold.amount_minor for hold in account.holds) != held:
-        raise ConservationError(f"{engagement}: the open holds do not add up to {held}")
+    if account.open_minor != held or (held == 0) != (account.first_hold == 0):
+        raise ConservationError(f"{engagement}: the open holds add up to {account.open_minor}, not to {held}")
 
 
 class LifecycleError(AssertionError):

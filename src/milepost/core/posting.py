@@ -7,7 +7,8 @@ retention; everything else about money happens here, the same for all.
 from msgspec.structs import replace
 
 from milepost.core.engagement import Engagement
-from milepost.core.facts import Hold, LineFacts, Place, line_key, occurrence_key
+from milepost.core.facts import LineFacts, Place, line_key
+from milepost.core.holds import hold, take_back
 from milepost.core.outputs import InvoiceLine, RetentionEvent
 from milepost.core.rules import retention
 
@@ -30,7 +31,7 @@ def subject_of(engagement: Engagement, subject: bool, billed: int, subject_bille
 def post(engagement: Engagement, place: Place, effect: str, line: InvoiceLine, subject: int) -> InvoiceLine:
     """Raise a line whose retention is still to be computed, from `subject` of its gross; returns it complete."""
     account = engagement.account
-    retained = retention.change(account, engagement.agreed, account.subject_minor + subject) if subject else 0
+    retained = retention.change(account, engagement.agreed, subject) if subject else 0
     line = replace(line, retained_minor=retained, payable_minor=line.gross_minor - retained)
     account.gross_minor += line.gross_minor
     account.payable_minor += line.payable_minor
@@ -59,24 +60,12 @@ def credit(engagement: Engagement, place: Place, effect: str, revision: int, amo
 
 
 def _withhold(engagement: Engagement, place: Place, effect: str, line: InvoiceLine, retained: int) -> None:
-    account = engagement.account
     identity = place.identify("retention", engagement.name, effect, line.revision)
-    occurrence = occurrence_key(engagement.name, place).decode()
     if retained > 0:
-        account.holds.append(Hold(identity, occurrence, retained))
+        hold(engagement, place, identity, retained, line.accepted_at)
     else:
-        _reduce(account.holds, occurrence, -retained)
-        account.holds = [hold for hold in account.holds if hold.amount_minor]
+        take_back(engagement, place, -retained)
     raise_retention(engagement, identity, line, "HELD" if retained > 0 else "REDUCED", abs(retained))
-
-
-def _reduce(open_holds: list[Hold], occurrence: str, amount: int) -> None:
-    """Take a credit from the occurrence's own holds, the latest first, then from the others' latest."""
-    own = [hold for hold in reversed(open_holds) if hold.occurrence == occurrence]
-    for hold in own + [hold for hold in reversed(open_holds) if hold.occurrence != occurrence]:
-        taken = min(amount, hold.amount_minor)
-        hold.amount_minor -= taken
-        amount -= taken
 
 
 def raise_retention(

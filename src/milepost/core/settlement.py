@@ -1,37 +1,87 @@
 """What is paid out of what was withheld, and when (rule 24)."""
 
 from fractions import Fraction
+from typing import NamedTuple
 
-from milepost.core import ids, money
-from milepost.core.calendar import local_date
+from milepost.core import holds, ids, money
+from milepost.core.calendar import END_OF_TIME, local_date
 from milepost.core.contract import Release
 from milepost.core.engagement import Engagement
+from milepost.core.facts import Place, due_key
 from milepost.core.outputs import InvoiceLine
 from milepost.core.posting import raise_retention
-from milepost.core.rules import retention
+from milepost.core.rules import moments, retention
 
-__all__ = ["release"]
+__all__ = ["NAMED", "DueRelease", "fired", "pay_out", "release", "schedule"]
+
+NAMED = 10_000  # ids in one retention event: 100,000 would not fit into a record
+
+_RELEASE = Place("@release")  # what is due in the index, so that a tick asks for it
+
+
+class DueRelease(NamedTuple):
+    """A rule whose moment has come."""
+
+    moment: int
+    order: int  # in the contract
+    rule: Release
+
+
+def schedule(engagement: Engagement) -> None:
+    """Enter the days of the release rules into the index of what is due: only ticks pass them."""
+    for rule in _rules(engagement):
+        for instant in moments.days(rule.when, engagement.account.signoff_at, engagement.agreed.zone):
+            if instant > engagement.last_tick:
+                engagement.staged.save(due_key(instant, engagement.name, _RELEASE), b"")
+
+
+def fired(engagement: Engagement) -> list[DueRelease]:
+    """The rules whose moment has come, in the order of their moments; at one instant in the contract's order."""
+    signoff_at, zone = engagement.account.signoff_at, engagement.agreed.zone
+    found: list[DueRelease] = []
+    for order, rule in enumerate(_rules(engagement)):
+        moment = moments.come(rule.when, signoff_at, engagement.last_tick, zone)
+        if moment is not None:
+            found.append(DueRelease(moment, order, rule))
+    return sorted(found, key=lambda due: due[:2])
 
 
 def release(engagement: Engagement) -> None:
-    """Pay out what the rules whose moment has come release: one line and one event a rule."""
-    account, terms = engagement.account, engagement.agreed
-    rules = terms.contract.retention.release if terms.contract.retention else ()
-    if account.signoff_at is None or account.suspended or not rules:
+    """Pay out what the rules whose moment has come release: one line and one event a rule.
+
+    Nothing while a dispute is open or the engagement is suspended, and after a termination nothing before the sign-off.
+    """
+    account = engagement.account
+    ended = account.terminated_at is not None and account.signoff_at is None
+    if account.suspended or account.disputes_open or ended or not retention.held_now(account):
         return
+    rules = fired(engagement)
     cumulative = Fraction(0)
-    for i, rule in enumerate(rules):
+    for place, (moment, _, rule) in enumerate(rules, start=1):
         cumulative += money.ratio(rule.share)
-        last = i + 1 == len(rules)
-        due = account.held_minor if last else money.percentage_of(account.held_minor, cumulative, terms.rounding)
-        if due > account.released_minor:
-            _pay_out(engagement, rule, due - account.released_minor, account.signoff_at, last)
+        if place == len(rules) == len(_rules(engagement)):
+            amount, until = retention.held_now(account), END_OF_TIME
+        else:
+            held = account.released_minor + holds.accepted_by(engagement, rule.id, moment)
+            amount = money.percentage_of(held, cumulative, engagement.agreed.rounding) - account.released_minor
+            until = moment
+        if amount > 0:
+            signed = account.signoff_causes if moments.needs_signoff(rule.when) and account.signoff_at else ()
+            pay_out(engagement, rule.id, amount, moment, until, signed)
 
 
-def _pay_out(engagement: Engagement, rule: Release, amount: int, at: int, last: bool) -> None:
+def pay_out(
+    engagement: Engagement, release_id: str, amount: int, at: int, until: int, because: tuple[str, ...] = ()
+) -> None:
+    """Raise the line and the retention event of a release, dated `at`, of what is held on lines accepted by `until`.
+
+    `because` names what the release was due by, beside the event that is being folded.
+    """
     account, contract = engagement.account, engagement.agreed.contract
-    revision = account.releases[rule.id] = account.releases.get(rule.id, 0) + 1
-    effect = f"release:{rule.id}"
+    named, latest = holds.spend(engagement, amount, until)
+    at = max(at, latest)
+    revision = account.releases[release_id] = account.releases.get(release_id, 0) + 1
+    effect = f"release:{release_id}"
     day = local_date(at, contract.timezone)
     line = InvoiceLine(
         line_id=ids.identify("line", engagement.name, "", "", effect, revision),
@@ -56,36 +106,25 @@ def _pay_out(engagement: Engagement, rule: Release, amount: int, at: int, last: 
         unit_price=money.format_minor(0, contract.currency_exponent),
         item=None,
         tax_category=None,
-        description=f"Retention released: {rule.id}",
+        description=f"Retention released: {release_id}",
         service_from=day,
         service_to=day,
         accepted_at=at,
         bill_on=contract.bill_on,
         due_after=None,
         corrects_line_id=None,
-        caused_by=tuple(sorted({*account.signoff_causes, engagement.cause})),
+        caused_by=tuple(sorted({*because, engagement.cause})),
         evidence=engagement.evidence(),
         attributes=dict(contract.metadata),
     )
     account.released_minor += amount
     account.payable_minor += amount
-    paid = tuple(hold.retention_event_id for hold in account.holds)
-    rest = retention.held_now(account)
-    if last:
-        account.holds = []
-    else:
-        _spend(engagement, amount)
-    assert sum(hold.amount_minor for hold in account.holds) == rest
     engagement.outputs.append(line)
     engagement.audit("LINE", line.kind, line.line_id)
     identity = ids.identify("retention", engagement.name, "", "", effect, revision)
-    raise_retention(engagement, identity, line, "RELEASED", amount, rule.id, paid)
+    raise_retention(engagement, identity, line, "RELEASED", amount, release_id, tuple(named[:NAMED]))
 
 
-def _spend(engagement: Engagement, amount: int) -> None:
-    """Take what is paid out from the oldest holds; those that remain are named again by the next release."""
-    for hold in engagement.account.holds:
-        taken = min(amount, hold.amount_minor)
-        hold.amount_minor -= taken
-        amount -= taken
-    engagement.account.holds = [hold for hold in engagement.account.holds if hold.amount_minor]
+def _rules(engagement: Engagement) -> tuple[Release, ...]:
+    retained = engagement.agreed.contract.retention
+    return retained.release if retained else ()

@@ -13,20 +13,22 @@ from milepost.core.statuses import say, unsigned
 __all__ = ["date_signoff", "signoff_status"]
 
 
-def date_signoff(engagement: Engagement, found: Assessment) -> None:
-    """Note since when the sign-off is in effect, by what follows from its claims.
+def date_signoff(engagement: Engagement, found: Assessment) -> bool:
+    """Note since when the sign-off is in effect, by what follows from its claims; whether that changed.
 
     A correction that is dated later does not undo it; a late fact that undoes an acceptance does.
     """
     account = engagement.account
+    before = account.signoff_at
     claim = found.governing or (found.submissions[-1] if found.submissions else None)
     account.signoff_at = found.accepted_at
     if claim is None or claim.report is None:
-        return
+        return account.signoff_at != before
     account.signed_off_at = claim.report.at
     account.signoff_submission = claim.number
     signed = {decision.cause for _, decision in claim.ballot.signatures.values()}
     account.signoff_causes = tuple(sorted({claim.report.cause, *signed}))
+    return account.signoff_at != before
 
 
 def signoff_status(engagement: Engagement, found: Assessment | None, parked: list[str]) -> None:

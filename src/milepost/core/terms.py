@@ -1,6 +1,6 @@
 """A contract's version, compiled once for the fold: fees as amounts, who depends on whom, what is due when."""
 
-from decimal import Decimal
+from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import NamedTuple, TypeVar
 
@@ -124,26 +124,34 @@ class Terms:
         """The milestones that the sign-off waits for (rule 23)."""
         return tuple(m.id for m in self.contract.milestones if not (m.optional or m.repeats != "none" or is_to_date(m)))
 
-    @cached_property
-    def cap_minor(self) -> int | None:
-        """The most that is withheld, or None."""
+    def cap_minor(self, original_value_minor: int | None) -> int | None:
+        """The most that is withheld, or None; a percentage is of the value first agreed or of this version's."""
         retention = self.contract.retention
         if retention is None or retention.cap is None:
             return None
         if retention.cap.amount_minor is not None:
             return retention.cap.amount_minor
-        value, share = self.contract.value_minor or 0, money.percent(retention.cap.percent_of_value or "0")
-        return money.percentage_of(value, share, self.rounding)
+        value = original_value_minor if retention.cap.basis == "original" else self.contract.value_minor
+        return money.percentage_of(value or 0, money.ratio(retention.cap.percent_of_value or "0"), self.rounding)
 
     @cached_property
-    def rate(self) -> Decimal:
-        """The percentage that is withheld."""
-        return money.percent(self.contract.retention.rate) if self.contract.retention else Decimal(0)
+    def rates(self) -> tuple[tuple[Fraction | None, Fraction], ...]:
+        """What is withheld: (gross subject to date in minor units up to which, None without end; percentage)."""
+        retention = self.contract.retention
+        if retention is None:
+            return ()
+        rate, found = money.ratio(retention.rate), []
+        for step in retention.step_down:
+            until = money.ratio(step.from_percent_billed) * (self.contract.value_minor or 0) / 100
+            found.append((until, rate))
+            rate = money.ratio(step.rate)
+        return (*found, (None, rate))
 
     def subject(self, milestone: Milestone) -> bool:
         """Whether retention is withheld from the milestone's lines."""
         retention = self.contract.retention
-        return retention is not None and milestone.retained and "milestones" not in retention.exempt
+        kind = "success_fees" if is_success(milestone) else "milestones"
+        return retention is not None and milestone.retained and kind not in retention.exempt
 
     def holds_role(self, person: str, role: str, at: int) -> bool:
         """Whether the person holds the role at that instant; `from` and `until` are local days, both included."""

@@ -6,6 +6,7 @@ from fractions import Fraction
 from milepost.core import money
 from milepost.core.contract import Contract, Milestone
 from milepost.core.outputs import InvoiceLine, RetentionEvent
+from milepost.core.rules import retention
 from milepost.core.terms import Terms
 
 __all__ = ["charge_steps", "retention_steps"]
@@ -69,7 +70,7 @@ def retention_steps(
     event = next((one for one in events if one.line_id == line.line_id), None)
     held = sum(one.retained_minor for one in before if one.kind != "RETENTION_RELEASE")
     if event is None:
-        cap = Terms(contract).cap_minor if contract is not None else None
+        cap = Terms(contract).cap_minor(contract.value_minor) if contract is not None else None
         why = f": the cap of {_show(line, cap)} is reached" if cap is not None and held >= cap else ""
         return [f"nothing is withheld from it{why}"]
     balance = f"balance {_show(line, event.balance_minor)}"
@@ -82,20 +83,21 @@ def retention_steps(
 
 
 def _target(line: InvoiceLine, before: Sequence[InvoiceLine], held: int, contract: Contract | None) -> list[str]:
-    """Rate x gross to date - held to date, if that gives what was withheld (no step-down, no sign-off yet)."""
+    """Rate x gross to date - held to date, if that gives what was withheld (no sign-off yet)."""
     if contract is None or contract.retention is None:
         return []
     terms = Terms(contract)
     definitions = {one.id: one for one in contract.milestones}
     lines = [one for one in (*before, line) if _subject(terms, definitions.get(one.milestone_id or ""))]
     subject = sum(one.gross_minor for one in lines)
-    target = money.percentage_of(subject, terms.rate, terms.rounding)
-    most = "" if terms.cap_minor is None or target <= terms.cap_minor else f", at most {_show(line, terms.cap_minor)}"
-    if terms.cap_minor is not None:
-        target = min(target, terms.cap_minor)
+    # an explanation has this version only; where a cap is of an earlier one's value, the numbers do not meet
+    target = retention.target(terms, subject, contract.value_minor)
     if target - held != line.retained_minor:
         return []
-    share = f"{contract.retention.rate} % of {_show(line, subject)} gross to date"
+    cap = terms.cap_minor(contract.value_minor)
+    most = f", at most {_show(line, cap)}" if cap is not None and target == cap else ""
+    steps = "".join(f", {step.rate} % above {step.from_percent_billed} %" for step in contract.retention.step_down)
+    share = f"{contract.retention.rate} %{steps} of {_show(line, subject)} gross to date"
     return [f"{share}{most} = {_show(line, target)}, held to date {_show(line, held)}"]
 
 
