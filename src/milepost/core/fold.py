@@ -134,9 +134,8 @@ def _retry(staged: Staged, engagement: Engagement) -> list[Output]:
 def _settle(engagement: Engagement, intake: Intake) -> None:
     """Assess what the event concerns, record its outcome, raise the differences."""
     found = _assess(engagement, intake.concerned)
-    if signing.SIGNOFF in found:
-        if signoff.date_signoff(engagement, found[signing.SIGNOFF]):
-            settlement.schedule(engagement)
+    if signing.SIGNOFF in found and signoff.date_signoff(engagement, found[signing.SIGNOFF]):
+        settlement.schedule(engagement)
     _record(engagement, intake, found)
     for place, assessment in found.items():
         part = engagement.occurrence(place)
