@@ -116,7 +116,7 @@ def _report(engagement: Engagement, event: MilestoneEvent) -> Intake:
     if wrong is not None:
         return wrong
     definition = engagement.agreed.milestones[event.milestone_id]
-    wrong = _charge(engagement, definition, event)
+    wrong = _charge(engagement, event)
     if wrong is not None:
         return wrong
     place = Place(event.milestone_id, event.occurrence_id)
@@ -162,12 +162,13 @@ def _occurrence(engagement: Engagement, event: MilestoneEvent | ApprovalDecision
     return Intake(DEAD, "INVALID_VALUE", message=message)
 
 
-def _charge(engagement: Engagement, definition: Milestone, event: MilestoneEvent) -> Intake | None:
+def _charge(engagement: Engagement, event: MilestoneEvent) -> Intake | None:
     """What is wrong with the charge that a report is priced by; where nothing reads it, it may be anything."""
-    fee, charge = definition.fee, event.attributes.get(fees.CHARGE)
+    terms = engagement.agreed.pricing(event.milestone_id, event.occurred_at)
+    fee, charge = terms.milestones[event.milestone_id].fee, event.attributes.get(fees.CHARGE)
     if not isinstance(fee, RateCard) or charge is None or event.kind == "WITHDRAWN":
         return None
-    if fees.charge_of(charge) is not None or not fees.reads_charge(engagement.agreed.contract, fee, event.attributes):
+    if fees.charge_of(charge) is not None or not fees.reads_charge(terms.contract, fee, event.attributes):
         return None
     message = f'attributes.charge: {charge[:60]!r} is no charge; expected a decimal string of zero or more, as "250.00"'
     return Intake(DEAD, "INVALID_VALUE", message=message)
