@@ -14,10 +14,11 @@ from itertools import groupby
 from typing import NamedTuple
 
 from milepost.core import ids, money
+from milepost.core.calendar import END_OF_TIME
 from milepost.core.claims import CORRECTED, REJECTED, SUPERSEDED, Assessment, Submission
 from milepost.core.contract import Completed, EvidenceGate, Milestone, Policy
 from milepost.core.facts import Decision, Report
-from milepost.core.gates import Condition, falls, leaves, stands, starts, true_at
+from milepost.core.gates import Condition, falls, leaves, musts, stands, starts, true_at
 from milepost.core.pricing import NO_BASIS, Basis, Pricing
 from milepost.core.rules.approvals import COUNTED, NOT_OPEN, Ballot
 
@@ -103,8 +104,11 @@ class _Walk:
         """What the milestone is from now on."""
         self.milestone = milestone
         own = [gate for gate in leaves(milestone.requires) if isinstance(gate, Completed | EvidenceGate)]
-        self.reported = any(isinstance(gate, Completed) for gate in own)
-        self.driven = bool(own)  # by reports
+        needed = [gate for gate in musts(milestone.requires) if isinstance(gate, Completed | EvidenceGate)]
+        self.measured = any(isinstance(gate, Completed) for gate in own)  # by completion, if only as an alternative
+        self.reported = any(isinstance(gate, Completed) for gate in needed)
+        self.driven = bool(needed)  # by reports
+        self.alternative = len(own) > len(needed)  # what a report brings is one of several ways
 
     def follow(self, at: int) -> None:
         """Go on under the terms that are in force at the instant; what is signed stays signed."""
@@ -121,26 +125,31 @@ class _Walk:
         """Whether all of `requires` holds at the instant for a claim of `level` percent."""
         return true_at(self.requires, at, self.report, level)
 
-    def claimed(self, report: Report | None) -> Decimal:
-        """What the report reaches; a milestone that asks for no completion is claimed whole."""
-        if self.driven and report is not None and report.kind == "WITHDRAWN":
+    def claimed(self, report: Report | None, at: int) -> Decimal:
+        """What the report reaches; what asks for no completion, or has another way that holds, is claimed whole."""
+        withdrawn = report is not None and report.kind == "WITHDRAWN"
+        if self.alternative and true_at(self.requires, at, None if withdrawn else report, _WHOLE):
+            return _WHOLE
+        if withdrawn and (self.driven or self.alternative):
             return _NOTHING
-        if not self.reported:
+        if not self.measured:
             return _WHOLE
         return reached(self.milestone, money.percent(report.completion)) if report else _NOTHING
 
     def priced(self, report: Report) -> bool:
         """Whether a report takes effect: what claims something needs a price (rule 20)."""
-        return self.claimed(report) == _NOTHING or self.pricing.rated(report)
+        return self.claimed(report, report.at) == _NOTHING or self.pricing.rated(report)
 
     def take_report(self, report: Report, at: int) -> None:
         """Put a report in force; one that claims less than what is open or accepted corrects it."""
         self.report = report
-        if not self.driven:
+        if not (self.driven or self.alternative):
             return
-        level = self.claimed(self.report)
-        if self.reported and level == _NOTHING and not self.found.submissions:
+        level = self.claimed(self.report, at)
+        if self.measured and level == _NOTHING and not self.found.submissions:
             self.below = True
+        if not self.driven and report.kind == "REPORTED":
+            return  # it takes nothing away from what holds in another way
         completion = money.percent(report.completion) if self.reported else level
         for submission in self.found.submissions:
             if submission.alive and submission.level > completion:
@@ -193,7 +202,7 @@ class _Walk:
 
         `again`: something is dated now that may claim unchanged content once more.
         """
-        level, found, pricing = self.claimed(self.report), self.found, self.pricing
+        level, found, pricing = self.claimed(self.report, at), self.found, self.pricing
         if level < found.level or level == _NOTHING or (level <= self.lapsed() and not pricing.follows_facts):
             return
         basis = pricing.claimed(at, self.report, level, found.level, found.basis)
@@ -318,7 +327,7 @@ class _Walk:
         """What was found, once the last instant is over; `last` is the last report, priced or not."""
         found, pricing = self.found, self.pricing
         basis = pricing.claimed(at, self.report, _WHOLE, found.level, found.basis)
-        if self.claimed(last) > 0:
+        if self.claimed(last, min(at, END_OF_TIME - 1)) > 0:
             found.unpriced = basis is None or not (last is None or self.priced(last))
         found.whole = found.gross if basis is None else pricing.amount(_WHOLE, basis, at)
         return found

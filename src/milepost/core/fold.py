@@ -260,7 +260,7 @@ def _waits(engagement: Engagement, event: MilestoneEvent, place: Place, found: A
         return None
     part = engagement.occurrence(place)
     missing = statuses.outstanding(engagement, place, part, found)
-    gates = {entry.gate.partition(":")[0] for entry in missing}
+    gates = {gate.partition(":")[0] for entry in missing for gate in entry.gate.split("|")}
     if "evidence" in gates:
         return "EVIDENCE_MISSING"
     below = "completed" in gates and percent_text(found.level) != part.reports[-1].completion

@@ -23,6 +23,7 @@ __all__ = [
     "carries",
     "falls",
     "leaves",
+    "musts",
     "resolve",
     "stands",
     "starts",
@@ -145,6 +146,15 @@ def leaves(gates: Sequence[Gate]) -> Iterator[Gate]:
         if isinstance(gate, AnyOf | AllOf):
             yield from leaves(gate.gates)
         else:
+            yield gate
+
+
+def musts(gates: Sequence[Gate]) -> Iterator[Gate]:
+    """The gates that have to hold whatever else does: those that are no alternatives."""
+    for gate in gates:
+        if isinstance(gate, AllOf):
+            yield from musts(gate.gates)
+        elif not isinstance(gate, AnyOf):
             yield gate
 
 

@@ -1,9 +1,11 @@
 """Where a milestone stands and what it still misses, said whenever it changes."""
 
+from decimal import Decimal
 from hashlib import blake2b
 
 import msgspec
 
+from milepost.core import gates as gating
 from milepost.core import lifecycle, money
 from milepost.core.billing import entitled
 from milepost.core.contract import (
@@ -40,14 +42,30 @@ def flag(engagement: Engagement, place: Place, part: Occurrence, found: Assessme
     flags: list[str] = []
     if found.level > 0:
         definition = engagement.agreed.milestones[place.milestone]
-        flags = [
-            "GATE_RESTATED" if isinstance(gate, KpiGate) else "DEPENDENCY_REVERSED"
-            for gate in leaves(definition.requires + definition.depends_on)
-            if not spans.holds(engagement.gate_spans(gate, place), min(_LATEST, engagement.until))
-        ]
+        report = part.reports[-1] if part.reports else None
+        for gate in definition.requires + definition.depends_on:
+            flags.extend(_fallen(engagement, place, gate, report, found.level))
     for reason in sorted(set(flags) - set(part.flags)):
         engagement.audit("FLAGGED", reason)
     part.flags = sorted(set(flags))
+
+
+def _fallen(engagement: Engagement, place: Place, gate: Gate, report: Report | None, level: Decimal) -> list[str]:
+    """The flags of a gate that held when it was accepted; of alternatives only if none holds any more."""
+    now = min(_LATEST, engagement.until)
+    if isinstance(gate, AllOf):
+        return [reason for inner in gate.gates for reason in _fallen(engagement, place, inner, report, level)]
+    if isinstance(gate, AnyOf):
+        either = gating.resolve((gate,), lambda inner: engagement.gate_spans(inner, place))
+        if gating.true_at(either, now, report, level):
+            return []
+        held = [inner for inner in leaves(gate.gates) if engagement.gate_spans(inner, place)]
+        return [reason for inner in held for reason in _fallen(engagement, place, inner, report, level)]
+    # a regulator's fall reverses, what reports lower is billed: neither only flags
+    own = isinstance(gate, Completed | EvidenceGate | RegulatorGate)
+    if own or spans.holds(engagement.gate_spans(gate, place), now):
+        return []
+    return ["GATE_RESTATED" if isinstance(gate, KpiGate) else "DEPENDENCY_REVERSED"]
 
 
 def state(engagement: Engagement, place: Place, part: Occurrence, found: Assessment, parked: list[str]) -> None:
@@ -177,10 +195,10 @@ def _missing(
         detail = f"the report in force carries no {', '.join(names)}"
         return [Missing(gate=f"evidence:{','.join(names)}", detail=detail, since=report.at if report else None)]
     if isinstance(gate, AllOf | AnyOf):
-        alternatives = [_missing(engagement, place, inner, report, found) for inner in gate.gates]
-        if isinstance(gate, AnyOf) and not all(alternatives):
-            return []
-        return [missing for some in alternatives for missing in some]
+        parts = [_missing(engagement, place, inner, report, found) for inner in gate.gates]
+        if isinstance(gate, AnyOf):
+            return _alternatives(parts) if all(parts) else []
+        return [missing for some in parts for missing in some]
     held = engagement.gate_spans(gate, place)
     if spans.holds(held, min(_LATEST, engagement.until)):
         return []
@@ -195,6 +213,13 @@ def _missing(
     accepted = engagement.occurrence(engagement.needed(gate, place)).accepted
     detail = f"{gate.milestone} is accepted to {accepted[-1][1] if accepted else '0'} %, {gate.at_least} % is needed"
     return [Missing(gate=f"milestone:{gate.milestone}", detail=detail, since=since)]
+
+
+def _alternatives(parts: list[list[Missing]]) -> list[Missing]:
+    """One entry for all ways, of which one is enough; `gate` names all of them, separated by bars."""
+    detail = ", or ".join(" and ".join(missing.detail for missing in some) for some in parts)
+    names = "|".join(missing.gate for some in parts for missing in some)
+    return [Missing(gate=names, detail=f"one of: {detail}", since=None)]
 
 
 def _undecided(engagement: Engagement, place: Place, gate: RegulatorGate, since: int | None) -> list[Missing]:
