@@ -138,7 +138,8 @@ def _fold(stage: Stage, sentence: str) -> list[Output]:
     stage.told.append(received.event)
     for output in outputs:
         if isinstance(output, InvoiceLine) and output.gross_minor:
-            name = _named(output.milestone_id or output.description, output.occurrence_id)
+            hours = output.description.removesuffix(" (corrected)")
+            name = _named(output.milestone_id, output.occurrence_id) if output.milestone_id else hours
             stage.gross[name] = stage.gross.get(name, 0) + output.gross_minor
     return outputs
 

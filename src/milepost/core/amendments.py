@@ -4,7 +4,7 @@ It is the claim of `@amendment`, one occurrence a version. The policy is that of
 put up for signing when the one before it is in force. A version that is in force stays so.
 """
 
-from milepost.core import lifecycle, settlement
+from milepost.core import lifecycle, settlement, time_and_materials
 from milepost.core.calendar import END_OF_TIME
 from milepost.core.contract import Completed, Contract
 from milepost.core.engagement import Engagement
@@ -102,6 +102,7 @@ def advance(engagement: Engagement) -> bool:
         account.version = version
         engagement.load_terms()
         note_due(engagement)
+        time_and_materials.recount(engagement, amended=True)
         moved = True
     return moved
 

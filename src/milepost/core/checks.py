@@ -7,6 +7,7 @@ an `INVALID_VALUE` dead letter of it. Whether the value makes sense for an engag
 import re
 from collections.abc import Callable
 from datetime import date
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -31,6 +32,8 @@ MAX_ID_LENGTH = 512
 MAX_DECIMAL_LENGTH = 40
 # "1e999999999" is a short string and a gigabyte of digits.
 MAX_DECIMAL_EXPONENT = 30
+# A thousand people's minutes of a thousand years, and far from amounts that no record holds.
+MAX_QUANTITY = 1_000_000_000
 # The years 1900 to 9998, so that a window or a time zone's offset added to an instant still is a date.
 INSTANT_MIN = -2_208_988_800_000_000
 INSTANT_MAX = 253_370_764_800_000_000
@@ -298,7 +301,10 @@ def _usage(event: UsageEvent) -> str | None:
         return f"ended_at: {event.ended_at} is before started_at {event.started_at}; expected the same or later"
     if event.quantity is None:
         return None if event.ended_at is not None else "quantity: null beside ended_at null; expected one of the two"
-    return check_decimal("quantity", event.quantity)
+    wrong = check_decimal("quantity", event.quantity)
+    if wrong is None and abs(Decimal(event.quantity)) > MAX_QUANTITY:
+        return f"quantity: {_show(event.quantity)} is no quantity of hours or minutes; expected {MAX_QUANTITY} at most"
+    return wrong
 
 
 def _dispute(event: DisputeEvent) -> str | None:

@@ -13,7 +13,7 @@ from heapq import heapify, heappop, heappush
 
 from msgspec.structs import replace
 
-from milepost.core import amendments, billing, requests, settlement, signing, signoff, statuses
+from milepost.core import amendments, billing, requests, settlement, signing, signoff, statuses, time_and_materials
 from milepost.core.calendar import END_OF_TIME, start_of_day
 from milepost.core.checks import check
 from milepost.core.contract import DateGate, RateCard
@@ -22,6 +22,7 @@ from milepost.core.entitlement import STALE_SUBMISSION, WAITING, Assessment, per
 from milepost.core.events import ApprovalDecision, ClockTick, EngagementEvent, MilestoneEvent, Received
 from milepost.core.facts import Place, clock_key, contract_key, due_key, due_place
 from milepost.core.gates import leaves
+from milepost.core.hours import TIME
 from milepost.core.intake import APPLIED, DEAD, PARKED, REFUSED, Intake, everything, take
 from milepost.core.invariants import conserve
 from milepost.core.outputs import DeadLetter, Output
@@ -88,6 +89,7 @@ def _open(engagement: Engagement) -> Intake:
     engagement.staged.save(contract_key(engagement.name, contract.version), contract)
     engagement.load_terms()
     amendments.note_due(engagement)
+    time_and_materials.prepare(engagement)
     return Intake(APPLIED, concerned=everything(engagement))
 
 
@@ -108,7 +110,9 @@ def _tick(staged: Staged, received: Received) -> list[Output]:
         engagement = Engagement(staged, name, received)
         version = engagement.account.version
         if amendments.advance(engagement) or any(place.milestone == AMENDMENT for place in places):
-            places = list(everything(engagement))
+            # a version begins: hours may cost something else, and their limit may be another, from today on
+            time_and_materials.recount(engagement, amended=True)
+            places = [*everything(engagement), *(place for place in places if place.milestone == TIME)]
         _settle(engagement, Intake(APPLIED, concerned=tuple(dict.fromkeys(places))))
         outputs.extend(engagement.outputs)
         if engagement.account.version != version:
@@ -133,7 +137,7 @@ def _retry(staged: Staged, engagement: Engagement) -> list[Output]:
 
 def _settle(engagement: Engagement, intake: Intake) -> None:
     """Assess what the event concerns, record its outcome, raise the differences."""
-    found = _assess(engagement, intake.concerned)
+    found = _assess(engagement, tuple(place for place in intake.concerned if place.milestone != TIME))
     if signing.SIGNOFF in found and signoff.date_signoff(engagement, found[signing.SIGNOFF]):
         settlement.schedule(engagement)
     _record(engagement, intake, found)
@@ -151,6 +155,7 @@ def _settle(engagement: Engagement, intake: Intake) -> None:
         statuses.flag(engagement, place, part, assessment)
         statuses.state(engagement, place, part, assessment, parked_names(engagement, place.milestone))
         engagement.save_occurrence(place, part)
+    time_and_materials.settle(engagement, due=Place(TIME) in intake.concerned)
     settlement.release(engagement)
     signoff.signoff_status(engagement, found.get(signing.SIGNOFF), parked_names(engagement, "@signoff"))
     conserve(engagement.name, engagement.account)

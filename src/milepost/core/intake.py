@@ -5,7 +5,7 @@ An intake says what became of the event and which milestones it concerns; it rai
 
 import re
 
-from milepost.core import amendments, money
+from milepost.core import amendments, money, time_and_materials
 from milepost.core.contract import Milestone, RateCard
 from milepost.core.engagement import Engagement
 from milepost.core.events import (
@@ -63,10 +63,7 @@ def _fact(engagement: Engagement, event: Event) -> Intake:
     if isinstance(event, RegulatorDecision):
         return decide(engagement, event)
     if isinstance(event, UsageEvent):
-        if event.milestone_id is None:
-            return parked("UNKNOWN_METER")
-        known = event.milestone_id in engagement.agreed.milestones
-        return Intake(APPLIED) if known else parked("UNKNOWN_MILESTONE")
+        return Intake(*time_and_materials.take(engagement, event))
     assert isinstance(event, DisputeEvent)
     return parked("UNKNOWN_LINE")
 
@@ -87,6 +84,7 @@ def _lifecycle(engagement: Engagement, event: EngagementEvent) -> Intake:
         if account.terminated_at is not None:
             return refused("DUPLICATE")
         account.terminated_at = event.occurred_at
+        time_and_materials.recount(engagement)
         return Intake(APPLIED, concerned=everything(engagement))
     suspended = event.change == "SUSPENDED"
     last = account.suspension_changed_at
