@@ -24,6 +24,7 @@ from milepost.core.facts import (
     filing_key,
     filings_of,
     kpi_key,
+    kpis_of,
     occurrence_key,
     occurrences_of,
 )
@@ -131,7 +132,7 @@ class Engagement:
         found, definition = self.places(milestone), self.agreed.milestones[milestone]
         if definition.repeats == "monthly":
             kpi_ids = [kpi for kpi, users in self.agreed.measured.items() if milestone in users]
-            months = {kpis.month(v, self.agreed.zone) for kpi in kpi_ids for v in self.kpi(kpi).values}
+            months = {kpis.month(v, self.agreed.zone) for kpi in kpi_ids for v in self.values(kpi, None)}
             found += [Place(milestone, month) for month in sorted(month for month in months if month is not None)]
         elif definition.repeats == "per_filing":
             for key in self.staged.keys(*filings_of(self.name)):
@@ -152,10 +153,6 @@ class Engagement:
         terms = self.agreed
         names = terms.sharing(place.milestone, before, now) if isinstance(terms, Amended) else ()
         return [Place(name) for name in names]
-
-    def kpi(self, kpi: str) -> KpiFacts:
-        """The values of a KPI; none until one is saved."""
-        return self.staged.load(kpi_key(self.name, kpi), KpiFacts) or KpiFacts()
 
     def filing(self, filing: str) -> Filing:
         """The decisions on a filing; none until one is saved."""
@@ -185,7 +182,12 @@ class Engagement:
 
     def values(self, kpi: str, month: str | None) -> list[KpiValue]:
         """A KPI's values: those of a month, or all of them."""
-        values = self.kpi(kpi).values
+        if month is None:
+            keys = self.staged.keys(*kpis_of(self.name, kpi))
+        else:
+            keys = [kpi_key(self.name, kpi, bucket) for bucket in kpis.buckets(month)]
+        kept = [facts for facts in (self.staged.load(key, KpiFacts) for key in keys) if facts is not None]
+        values = [value for facts in kept for value in facts.values]
         return values if month is None else [v for v in values if kpis.month(v, self.agreed.zone) == month]
 
     def gate_spans(self, gate: Gate, place: Place) -> tuple[Span, ...]:

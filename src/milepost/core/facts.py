@@ -38,6 +38,7 @@ __all__ = [
     "filings_of",
     "hold_key",
     "kpi_key",
+    "kpis_of",
     "line_key",
     "occurrence_key",
     "occurrences_of",
@@ -121,7 +122,7 @@ class KpiValue(msgspec.Struct, frozen=True, array_like=True):
 
 
 class KpiFacts(msgspec.Struct, array_like=True):
-    """Every value of one KPI, in the order of arrival."""
+    """The values of one KPI that belong to a bucket, in the order of arrival."""
 
     values: list[KpiValue] = []
 
@@ -240,9 +241,15 @@ def contract_key(engagement: str, version: int) -> bytes:
     return f"{engagement}/contract/{version}".encode()
 
 
-def kpi_key(engagement: str, kpi: str) -> bytes:
-    """Where a KPI's values are."""
-    return f"{engagement}/kpi/{escape(kpi)}".encode()
+def kpi_key(engagement: str, kpi: str, bucket: str) -> bytes:
+    """Where those values of a KPI are that belong to a bucket (`rules.kpis.bucket`)."""
+    return f"{engagement}/kpi/{escape(kpi)}/{bucket}".encode()
+
+
+def kpis_of(engagement: str, kpi: str) -> tuple[bytes, bytes]:
+    """The range of keys (start, stop) in which a KPI's values are."""
+    start = f"{engagement}/kpi/{escape(kpi)}/"
+    return start.encode(), start[:-1].encode() + b"0"  # "0" comes after "/"
 
 
 def hold_key(engagement: str, number: int) -> bytes:

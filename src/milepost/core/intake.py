@@ -18,7 +18,7 @@ from milepost.core.events import (
     RegulatorDecision,
     UsageEvent,
 )
-from milepost.core.facts import Decision, KpiValue, Place, Report, kpi_key
+from milepost.core.facts import Decision, KpiFacts, KpiValue, Place, Report, kpi_key
 from milepost.core.filings import decide
 from milepost.core.outcomes import APPLIED, DEAD, PARKED, REFUSED, WAITING, Intake, parked, refused
 from milepost.core.rules import fees, kpis
@@ -186,7 +186,6 @@ def _says_the_same(definition: Milestone, report: Report, known: Report) -> bool
 
 
 def _measurement(engagement: Engagement, event: KpiEvent) -> Intake:
-    facts = engagement.kpi(event.kpi_id)
     value = KpiValue(
         at=event.observed_at,
         source=event.source,
@@ -198,6 +197,8 @@ def _measurement(engagement: Engagement, event: KpiEvent) -> Intake:
         start=event.period_start,
         end=event.period_end,
     )
+    bucket = kpi_key(engagement.name, event.kpi_id, kpis.bucket(value))
+    facts = engagement.staged.load(bucket, KpiFacts) or KpiFacts()
     reading = value.start is None and value.end is None
     rivals = [
         v
@@ -212,7 +213,7 @@ def _measurement(engagement: Engagement, event: KpiEvent) -> Intake:
             same = money.canonical(known.value) == money.canonical(value.value) and known.unit == value.unit
             return refused("DUPLICATE" if same else "CONFLICTING_VALUES")
     facts.values.append(value)
-    engagement.staged.save(kpi_key(engagement.name, event.kpi_id), facts)
+    engagement.staged.save(bucket, facts)
     users = engagement.agreed.measured.get(event.kpi_id, ())
     if not users:
         return refused("NOT_USED")

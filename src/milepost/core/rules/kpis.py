@@ -10,9 +10,21 @@ from milepost.core.contract import KpiGate
 from milepost.core.facts import KpiValue
 from milepost.core.rules.spans import Span
 
-__all__ = ["InForce", "admits", "in_force", "month", "placed", "satisfies", "spans", "successive"]
+__all__ = [
+    "InForce",
+    "admits",
+    "bucket",
+    "buckets",
+    "in_force",
+    "month",
+    "placed",
+    "satisfies",
+    "spans",
+    "successive",
+]
 
 _DAY = timedelta(days=1)
+_HOUR = 3_600_000_000
 
 
 class InForce(NamedTuple):
@@ -49,6 +61,27 @@ def month(value: KpiValue, zone: str) -> str | None:
     if not 27 * _DAY <= end - start <= 32 * _DAY:
         return None
     return f"{start + (end - start) / 2:%Y-%m}"
+
+
+def bucket(value: KpiValue) -> str:
+    """Which part a value is kept in: all of one key (rule 8) in the same, whatever the time zone is or becomes.
+
+    Periods are kept by the month of their middle in UTC, readings by the hour.
+    """
+    if value.start is None or value.end is None:
+        return f"r{max(value.at, 0) // _HOUR:012d}"
+    start, end = (
+        datetime.combine(bound, time()) if isinstance(bound, date) else local_time(bound, "UTC")
+        for bound in (value.start, value.end)
+    )
+    return f"p{start + (end - start) / 2:%Y-%m}"
+
+
+def buckets(month: str) -> tuple[str, ...]:
+    """The parts that may have values of a month: a time zone, or the last day, moves a middle by little."""
+    year, number = int(month[:4]), int(month[5:])
+    months = (divmod(year * 12 + number - 1 + step, 12) for step in (-1, 0, 1))
+    return tuple(f"p{y:04d}-{m + 1:02d}" for y, m in months)
 
 
 def admits(gate: KpiGate, value: KpiValue, zone: str) -> bool:
