@@ -9,6 +9,7 @@ import msgspec
 
 from milepost.contract import approvals, lint, lint_approvals, lint_gates, milestones, parties, prices, withheld
 from milepost.contract.findings import Findings, Path
+from milepost.contract.free_days import free_days
 from milepost.contract.keys import AMENDMENT, CONTRACT
 from milepost.contract.tree import Value
 from milepost.contract.values import Reader
@@ -63,8 +64,10 @@ def read_contract(value: Value, findings: Findings) -> Contract | None:
     lint.check_total(findings, stones, header.value_minor)
     if findings.failed or header.contract is None:
         return None
+    calendar = header.contract.calendar if read.counts_business_days else None
     return msgspec.structs.replace(
         header.contract,
+        holidays=free_days(calendar, header.contract.effective_from.year) if calendar else (),
         milestones=tuple(stone for stone in stones if stone is not None),
         people=people,
         sides=sides,

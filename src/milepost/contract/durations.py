@@ -57,6 +57,7 @@ def _business_days(read: Reader, value: dict[str, Value], path: Path) -> Duratio
     days = read.optional(fields, "business_days", path, read.count) if fields is not None else None
     if days is None:
         return None
+    read.counts_business_days = True
     if not read.has_calendar:
         fix = "add calendar to the contract: it says which days are public holidays"
         read.findings.error(path, "counts business days without a calendar", fix)

@@ -66,6 +66,7 @@ class Reader:
         self.exponent: int | None = None
         self.has_value = False
         self.has_calendar = False
+        self.counts_business_days = False
         self.milestones: frozenset[str] = frozenset()
         self.policies: frozenset[str] = frozenset()
         # None where the people could not be read: then no role is looked up.

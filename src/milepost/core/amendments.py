@@ -138,6 +138,7 @@ def submitted(engagement: Engagement, place: Place) -> Assessment:
         engagement.occurrence(place).reports,
         _decisions(engagement, version),
         Agreed(0, before.rounding),
+        engagement.clock(place),
         engagement.until,
     )
 
@@ -189,7 +190,7 @@ def state(engagement: Engagement, place: Place, part: Occurrence, found: Assessm
         state=lifecycle.derive(found, False, True, False),
         completion="100",
         billed_completion="0",
-        missing=tuple(unsigned(before.policies[AMENDMENT], found, "amendment")) if found.level < 100 else (),
+        missing=tuple(unsigned(engagement, found, "amendment")) if found.level < 100 else (),
         parked=tuple(f"SUBMISSION_WAITING {decisions[number].cause}" for number in waits),
         at_stake_minor=0,
         currency=before.contract.currency,

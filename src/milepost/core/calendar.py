@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-__all__ = ["END_OF_TIME", "instant_text", "local_date", "local_time", "start_of_day"]
+__all__ = ["END_OF_TIME", "instant_text", "local_date", "local_time", "start_of_day", "until_text"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -25,6 +25,14 @@ def local_time(instant: int, zone: str) -> datetime:
 def local_date(instant: int, zone: str) -> date:
     """The day of `instant` in the time zone."""
     return (_EPOCH + timedelta(microseconds=instant)).astimezone(ZoneInfo(zone)).date()
+
+
+def until_text(deadline: int, zone: str) -> str:
+    """The last moment before a deadline as people say it: the local day if it ends with one, else the local time."""
+    last = local_date(deadline - 1, zone)
+    if start_of_day(local_date(deadline, zone), zone) == deadline:
+        return last.isoformat()
+    return (_EPOCH + timedelta(microseconds=deadline)).astimezone(ZoneInfo(zone)).isoformat(timespec="minutes")
 
 
 def instant_text(instant: int) -> str:

@@ -1,16 +1,26 @@
 """What a walk over the facts finds: claims put up for signing, and the accepted percentage as it changed over time."""
 
 from decimal import Decimal
+from typing import NamedTuple
 
+from milepost.core.contract import Milestone, Policy
 from milepost.core.facts import Report
 from milepost.core.pricing import NO_BASIS, Basis
 from milepost.core.rules.approvals import Ballot
 
-__all__ = ["CORRECTED", "REJECTED", "SUPERSEDED", "Assessment", "Submission"]
+__all__ = ["CORRECTED", "REJECTED", "SUPERSEDED", "TIMED_OUT", "Assessment", "Regime", "Submission"]
 
-SUPERSEDED, REJECTED, CORRECTED = "SUPERSEDED", "REJECTED", "CORRECTED"
+SUPERSEDED, REJECTED, CORRECTED, TIMED_OUT = "SUPERSEDED", "REJECTED", "CORRECTED", "TIMED_OUT"
 
 _NOTHING = Decimal(0)
+
+
+class Regime(NamedTuple):
+    """From `since` on a milestone is this and is signed so."""
+
+    since: int
+    milestone: Milestone
+    policy: Policy
 
 
 class Submission:
@@ -51,7 +61,7 @@ class Submission:
         return self.end is None and self.accepted_at is None
 
     def close(self, end: str, at: int) -> None:
-        """End it: SUPERSEDED, REJECTED or CORRECTED."""
+        """End it: SUPERSEDED, REJECTED, TIMED_OUT or CORRECTED."""
         self.end, self.ended_at = end, at
 
 

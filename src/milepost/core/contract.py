@@ -369,3 +369,4 @@ class Contract(msgspec.Struct, frozen=True, array_like=True):
     amendment: Amendment | None = None
     time_and_materials: TimeAndMaterials | None = None
     rate_cards: dict[str, dict[str, Card]] = {}  # name -> payer -> card
+    holidays: tuple[date, ...] = ()  # of `calendar`, weekdays only; empty where nothing counts business days

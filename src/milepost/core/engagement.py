@@ -32,6 +32,7 @@ from milepost.core.outputs import AuditEntry, Output
 from milepost.core.parts import Staged
 from milepost.core.pricing import Agreed, ByCard, BySuccess, ByVersion, Pricing, admitting
 from milepost.core.rules import kpis, regulators, spans
+from milepost.core.rules.deadlines import Clock, Pace
 from milepost.core.rules.fees import Price, price
 from milepost.core.rules.spans import Span
 from milepost.core.terms import Terms, compiled
@@ -240,6 +241,7 @@ class Engagement:
             part.reports,
             part.decisions,
             self.pricing(place),
+            self.clock(place),
             self.until,
             regimes[1:],
         )
@@ -275,6 +277,11 @@ class Engagement:
         ]
         # a version that was overtaken before it began leaves a milestone that nothing is ever accepted of
         return found or [Regime(END_OF_TIME, self.agreed.milestones[milestone], self.agreed.policies[milestone])]
+
+    def clock(self, place: Place) -> Clock:
+        """How time passes here, and what ticks did to the occurrence's requests."""
+        pace = Pace(self.agreed.zone, self.agreed.holidays, self.account.pauses)
+        return Clock(pace, self.last_tick, self.occurrence(place).timers)
 
     def pricing(self, place: Place) -> Pricing:
         """What the occurrence's fee is computed by."""

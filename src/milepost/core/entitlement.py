@@ -4,23 +4,23 @@ A pure function over dated facts: it walks once over the instants that they name
 signatures and what is accepted. So the order of arrival cannot matter, a repeated event changes nothing, and a late
 fact changes what it would have changed in time.
 
-At one instant the report comes first, then the submission that it opens, then decisions in the order in which they
-arrived, then acceptance.
+At one instant deadlines come first, then the report, then the submission that it opens, then decisions in the order
+in which they arrived, then acceptance.
 """
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from itertools import groupby
-from typing import NamedTuple
+from itertools import chain, groupby
 
 from milepost.core import ids, money
 from milepost.core.calendar import END_OF_TIME
-from milepost.core.claims import CORRECTED, REJECTED, SUPERSEDED, Assessment, Submission
+from milepost.core.claims import CORRECTED, REJECTED, SUPERSEDED, TIMED_OUT, Assessment, Regime, Submission
 from milepost.core.contract import Completed, EvidenceGate, Milestone, Policy
 from milepost.core.facts import Decision, Report
 from milepost.core.gates import Condition, falls, leaves, musts, stands, starts, true_at
 from milepost.core.pricing import NO_BASIS, Basis, Pricing
-from milepost.core.rules.approvals import COUNTED, NOT_OPEN, Ballot
+from milepost.core.rules.approvals import COUNTED, NOT_OPEN, OUTSIDE_WINDOW, Ballot
+from milepost.core.rules.deadlines import Clock
 
 __all__ = ["STALE_SUBMISSION", "WAITING", "Assessment", "Regime", "Submission", "assess", "reached"]
 
@@ -29,14 +29,6 @@ WAITING = "WAITING"  # a signature that overtook the trigger
 
 _WHOLE = Decimal(100)
 _NOTHING = Decimal(0)
-
-
-class Regime(NamedTuple):
-    """From `since` on a milestone is this and is signed so."""
-
-    since: int
-    milestone: Milestone
-    policy: Policy
 
 
 def reached(milestone: Milestone, completion: Decimal) -> Decimal:
@@ -85,8 +77,10 @@ class _Walk:
         requires: Condition,
         depends: Condition,
         pricing: Pricing,
+        clock: Clock,
     ) -> None:
         self.milestone = milestone
+        self.clock = clock
         self.pricing = pricing
         self.policy = policy
         self.later: list[Regime] = []
@@ -223,13 +217,20 @@ class _Walk:
         if last is not None and last.alive and not last.ballot.complete:
             last.close(SUPERSEDED, at)
         reporter = self.report.reported_by if self.report and self.report.kind != "WITHDRAWN" else None
-        ballot = Ballot(self.policy, at, reporter, self.holds_role)
-        submission = Submission(len(self.found.submissions) + 1, at, level, self.report, ballot)
+        number = len(self.found.submissions) + 1
+        ballot = Ballot(self.policy, at, reporter, self.holds_role, self.clock, (number, content), gross)
+        submission = Submission(number, at, level, self.report, ballot)
         submission.content, submission.basis, submission.gross = content, basis, gross
         self.found.submissions.append(submission)
         early, self.early = self.early, []
         for _, decided in groupby(early, key=lambda item: item[1].at):
             self.decide_all(list(decided), at)
+
+    def time_out(self, at: int) -> None:
+        """End or settle submissions by deadlines that have fired (rule 16)."""
+        for submission in self.found.submissions:
+            if submission.alive and submission.ballot.time_out(at):
+                submission.close(TIMED_OUT, at)
 
     def decide_all(self, decided: list[tuple[int, Decision]], at: int) -> None:
         """Give decisions of one date to their submissions, in the order of arrival.
@@ -250,6 +251,9 @@ class _Walk:
         """Give a decision to the submission that it is for, and say what became of it (rule 14)."""
         submission = self.addressed(decision)
         if isinstance(submission, str):
+            claims = self.found.submissions
+            if submission == NOT_OPEN and claims and claims[-1].ballot.late(decision, at):
+                submission = OUTSIDE_WINDOW
             self.found.outcomes[place] = submission
             if submission == WAITING:
                 self.early.append((place, decision))
@@ -343,6 +347,7 @@ def assess(
     reports: Sequence[Report],
     decisions: Sequence[Decision],
     pricing: Pricing,
+    clock: Clock,
     until: int,
     later: Sequence[Regime] = (),
 ) -> Assessment:
@@ -351,7 +356,7 @@ def assess(
     `requires` and `depends` are the gates, resolved; `reports` are in the order in which they took
     effect, `decisions` in the order of arrival. `later` is what amendments make of milestone and policy.
     """
-    walk = _Walk(milestone, policy, occurrence, holds_role, requires, depends, pricing)
+    walk = _Walk(milestone, policy, occurrence, holds_role, requires, depends, pricing, clock)
     walk.later = list(later)
     dated: dict[int, tuple[list[Report], list[tuple[int, Decision]]]] = {}
     for report in reports:
@@ -363,11 +368,15 @@ def assess(
     fallen = set(falls(requires)).union(falls(depends))
     for since in closings.union(starts(depends), fallen):
         dated.setdefault(since, ([], []))
+    for timer in clock.timers.values():
+        for instant in chain.from_iterable(timer.fired):
+            dated.setdefault(instant, ([], []))
     for at in sorted(dated):
         if at > until:
             break
         reported, decided = dated[at]
         walk.follow(at)
+        walk.time_out(at)
         if reported:
             walk.take_report(reported[-1], at)
         walk.restate(at)

@@ -27,6 +27,7 @@ __all__ = [
     "Parking",
     "Place",
     "Report",
+    "Timer",
     "Waiting",
     "account_key",
     "clock_key",
@@ -84,6 +85,14 @@ class Decision(msgspec.Struct, frozen=True, array_like=True):
     evidence: tuple[Evidence, ...] = ()
 
 
+class Timer(msgspec.Struct, array_like=True):
+    """What ticks did to one request: resolved when it was raised, so that nothing that comes later moves it."""
+
+    asked: int  # the last tick when it was raised
+    fired: list[tuple[int, int]] = []  # of each stage that timed out: (deadline, the tick that fired it)
+    reminded: int = 0  # reminders that are over
+
+
 class Occurrence(msgspec.Struct, array_like=True):
     """One occurrence of a milestone: its facts, what is billed of it, and what was said about it last."""
 
@@ -105,6 +114,8 @@ class Occurrence(msgspec.Struct, array_like=True):
     lower: list[Report] = []  # refused as LOWER_COMPLETION: sent again after a correction, they stay refused
     billed_period: tuple[int, int] | None = None  # (end, start) of the value that a success fee was billed by
     holds: list[int] = []  # the numbers of what its lines withheld; of those paid out some may still be here
+    timers: dict[str, Timer] = {}  # "submission.step hash" of what was asked with a deadline or reminders
+    due: int | None = None  # the earliest of their instants that is in the index of what is due
 
 
 class KpiValue(msgspec.Struct, frozen=True, array_like=True):
@@ -204,6 +215,7 @@ class Account(msgspec.Struct, array_like=True):
     moments: dict[str, tuple[int, int]] = {}  # rule id -> (its moment, open holds of lines accepted by then)
     disputes_open: int = 0  # releases wait for them
     original_value_minor: int | None = None  # the contract's value as opened
+    pauses: list[tuple[int, int]] = []  # while it was suspended: (since, until), ascending; deadlines stood still
 
 
 class ParkedEvent(msgspec.Struct, frozen=True, array_like=True):

@@ -13,7 +13,17 @@ from heapq import heapify, heappop, heappush
 
 from msgspec.structs import replace
 
-from milepost.core import amendments, billing, requests, settlement, signing, signoff, statuses, time_and_materials
+from milepost.core import (
+    amendments,
+    billing,
+    requests,
+    settlement,
+    signing,
+    signoff,
+    statuses,
+    time_and_materials,
+    timeouts,
+)
 from milepost.core.calendar import END_OF_TIME, start_of_day
 from milepost.core.checks import check
 from milepost.core.contract import DateGate, RateCard
@@ -28,12 +38,13 @@ from milepost.core.invariants import conserve
 from milepost.core.outputs import DeadLetter, Output
 from milepost.core.parking import park, parked_names, retry
 from milepost.core.parts import Staged
+from milepost.core.rules.approvals import EVIDENCE_MISSING, OUTSIDE_WINDOW
 from milepost.core.terms import AMENDMENT
 
 __all__ = ["Received", "fold"]
 
 _ROUNDS = 8  # how often an occurrence is assessed again for one event
-_REFUSALS = {"NOT_OPEN", "SEPARATION_OF_DUTIES", "NOT_IN_ROLE", STALE_SUBMISSION}
+_REFUSALS = {"NOT_OPEN", "SEPARATION_OF_DUTIES", "NOT_IN_ROLE", OUTSIDE_WINDOW, STALE_SUBMISSION}
 
 
 def fold(staged: Staged, received: Received) -> list[Output]:
@@ -108,6 +119,8 @@ def _tick(staged: Staged, received: Received) -> list[Output]:
     outputs: list[Output] = []
     for name, places in due.items():
         engagement = Engagement(staged, name, received)
+        for place in dict.fromkeys(places):
+            timeouts.fire(engagement, place)
         version = engagement.account.version
         if amendments.advance(engagement) or any(place.milestone == AMENDMENT for place in places):
             # a version begins: hours may cost something else, and their limit may be another, from today on
@@ -144,6 +157,7 @@ def _settle(engagement: Engagement, intake: Intake) -> None:
     for place, assessment in found.items():
         part = engagement.occurrence(place)
         asked = requests.request(engagement, place, part, assessment)
+        asked |= timeouts.schedule(engagement, place, part, assessment)
         if signing.is_signable(place):
             if asked:
                 engagement.save_occurrence(place, part)
@@ -245,6 +259,8 @@ def _record(engagement: Engagement, intake: Intake, found: dict[Place, Assessmen
             what, reason = REFUSED, outcome
         elif outcome == WAITING:
             what, reason = "WAITING", "SUBMISSION_WAITING"
+        elif outcome == EVIDENCE_MISSING:
+            what, reason = "WAITING", outcome
     elif isinstance(event, MilestoneEvent) and what == APPLIED:
         reason = _waits(engagement, event, place, found[place])
         what = "WAITING" if reason else APPLIED

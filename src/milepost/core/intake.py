@@ -6,6 +6,7 @@ An intake says what became of the event and which milestones it concerns; it rai
 import re
 
 from milepost.core import amendments, money, time_and_materials
+from milepost.core.calendar import END_OF_TIME
 from milepost.core.contract import Milestone, RateCard
 from milepost.core.engagement import Engagement
 from milepost.core.events import (
@@ -22,6 +23,7 @@ from milepost.core.facts import Decision, KpiFacts, KpiValue, Place, Report, kpi
 from milepost.core.filings import decide
 from milepost.core.outcomes import APPLIED, DEAD, PARKED, REFUSED, WAITING, Intake, parked, refused
 from milepost.core.rules import fees, kpis
+from milepost.core.rules.approvals import signers
 from milepost.core.signing import SIGNOFF, claim
 from milepost.core.terms import AMENDMENT
 
@@ -93,6 +95,10 @@ def _lifecycle(engagement: Engagement, event: EngagementEvent) -> Intake:
     if last is not None and event.occurred_at < last:
         return refused("SUPERSEDED")  # an old one, sent again
     account.suspended, account.suspension_changed_at = suspended, event.occurred_at
+    if suspended:
+        account.pauses.append((event.occurred_at, END_OF_TIME))
+    elif account.pauses:
+        account.pauses[-1] = (account.pauses[-1][0], event.occurred_at)
     return Intake(APPLIED, concerned=everything(engagement))
 
 
@@ -241,7 +247,7 @@ def _decision(engagement: Engagement, event: ApprovalDecision) -> Intake:
     wrong = _occurrence(engagement, event)
     if wrong is not None:
         return wrong
-    if all(step.role != event.role for step in terms.policies[milestone].steps):
+    if event.role not in signers(terms.policies[milestone]):
         return refused("NOT_OPEN")
     if not terms.holds_role(event.approver, event.role, event.decided_at):
         return parked("NOT_IN_ROLE")

@@ -14,7 +14,7 @@ STATES = {
     "APPROVED": "signed; a dependency is missing",
     "ACCEPTED": "gates and approvals are complete; billing is held back: suspended, or a fee of zero",
     "BILLED": "billed to `billed_completion`",
-    "REJECTED": "a signer rejected; the next report opens the next submission",
+    "REJECTED": "a signer rejected, or a deadline passed; the next report opens the next submission",
     "CANCELLED": "the engagement ended first",
 }
 
@@ -68,7 +68,7 @@ def derive(found: Assessment, billed: bool, held_back: bool, terminated: bool) -
         if current is not None:
             return "APPROVED" if current.ballot.complete else "SUBMITTED"
         last = found.submissions[-1] if found.submissions else None
-        if last is not None and last.end == "REJECTED":
+        if last is not None and last.end in ("REJECTED", "TIMED_OUT"):
             return "REJECTED"
     if found.level > 0:
         return "BILLED" if billed and not held_back else "ACCEPTED"

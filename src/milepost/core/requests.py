@@ -1,13 +1,19 @@
 """What signers are asked, and how it ended: each change of a step of a submission, said once."""
 
+from milepost.core.calendar import END_OF_TIME
+from milepost.core.claims import Assessment, Submission
 from milepost.core.engagement import Engagement
-from milepost.core.entitlement import Assessment, Submission
-from milepost.core.events import Evidence
-from milepost.core.facts import Occurrence, Place
+from milepost.core.events import ClockTick, Evidence
+from milepost.core.facts import Occurrence, Place, Timer
 from milepost.core.outputs import ApprovalRequest
 from milepost.core.signing import is_signable
+from milepost.core.timeouts import asked, passed_reminders
 
 __all__ = ["request"]
+
+# What stands until something else is said; the rest is an end.
+_OPEN = ("REQUESTED", "ESCALATED", "GRANTED", "DEEMED")
+_DUE = ("REQUESTED", "REMINDED", "ESCALATED", "DEEMED", "EXPIRED")  # is, or was, due at a time
 
 
 def request(engagement: Engagement, place: Place, part: Occurrence, found: Assessment) -> bool:
@@ -19,10 +25,24 @@ def request(engagement: Engagement, place: Place, part: Occurrence, found: Asses
             before = part.requests.get(key, "")
             open_now = submission.alive and (engagement.account.terminated_at is None or is_signable(place))
             kind = _kind(submission, step, before, open_now)
-            if kind is not None and before != f"{kind} {submission.content}":
+            stage = submission.ballot.stage(step) if kind == "ESCALATED" else 0
+            words = f"{kind} {submission.content}" if stage < 2 else f"{kind}:{stage} {submission.content}"
+            if kind is not None and before != words:
+                if kind == "REQUESTED":
+                    _time(engagement, part, submission, step)
                 _say(engagement, place, part, submission, step, kind)
+                part.requests[key] = words
     _take_back(engagement, place, part, found)
+    if isinstance(engagement.received.event, ClockTick) and not engagement.account.suspended:
+        _remind(engagement, place, part, found)
     return len(engagement.outputs) > said
+
+
+def _time(engagement: Engagement, part: Occurrence, submission: Submission, step: int) -> None:
+    """What a request's deadline and reminders count from is decided when it is raised, and stays."""
+    terms, key = submission.ballot.steps()[step], submission.ballot.key(step)
+    if terms.within is not None or terms.remind_every is not None:
+        part.timers[key] = Timer(engagement.last_tick)
 
 
 def _kind(submission: Submission, step: int, before: str, open_now: bool) -> str | None:
@@ -30,17 +50,25 @@ def _kind(submission: Submission, step: int, before: str, open_now: bool) -> str
     ballot = submission.ballot
     if submission.end == "REJECTED" and ballot.rejected_step == step:
         return "REJECTED"
-    if ballot.granted[step] is not None:
-        return "GRANTED"
-    if open_now:
-        return "REQUESTED" if step in ballot.open_steps() else None
-    return "SUPERSEDED" if before.startswith(("REQUESTED", "GRANTED")) else before.partition(" ")[0] or None
+    if submission.end == "TIMED_OUT" and ballot.expired_step == step:
+        return "EXPIRED"
+    if ballot.granted[step] is not None and ballot.exists[step]:
+        return "DEEMED" if ballot.deemed(step) else "GRANTED"
+    if open_now and ballot.exists[step]:
+        if step in ballot.open_steps():
+            return "ESCALATED" if ballot.stage(step) else "REQUESTED"
+        return "SUPERSEDED" if before.startswith(_OPEN) else None
+    return "SUPERSEDED" if before.startswith(_OPEN) else before.partition(" ")[0] or None
 
 
 def _say(engagement: Engagement, place: Place, part: Occurrence, submission: Submission, step: int, kind: str) -> None:
-    terms = engagement.agreed
-    role = terms.policies[place.milestone].steps[step].role
-    people = terms.contract.people.get(role, ())
+    terms, ballot = engagement.agreed, submission.ballot
+    roles = ballot.roles(step)
+    role = roles[-1] if kind == "ESCALATED" else roles[0]
+    # a tick finds those who hold the role now; else it is those who held it when it was asked for
+    tick = isinstance(engagement.received.event, ClockTick) and kind in ("ESCALATED", "REMINDED")
+    at = engagement.last_tick if tick else ballot.opening(step) or submission.opened_at
+    due = ballot.deadline(step)
     _raise(
         engagement,
         place,
@@ -48,18 +76,36 @@ def _say(engagement: Engagement, place: Place, part: Occurrence, submission: Sub
         f"{submission.number}.{step + 1}",
         kind,
         submission.content,
-        people=tuple(p.id for p in people if terms.holds_role(p.id, role, submission.opened_at)),
+        role,
+        people=tuple(p.id for p in terms.contract.people.get(role, ()) if terms.holds_role(p.id, role, at)),
+        due_at=due if due is not None and due < END_OF_TIME and kind in _DUE else None,
         gross_minor=submission.gross,
         evidence=submission.report.evidence if submission.report else (),
     )
 
 
+def _remind(engagement: Engagement, place: Place, part: Occurrence, found: Assessment) -> None:
+    """One reminder of what is open, however many came due since the last tick."""
+    for submission, step in asked(engagement, place, found):
+        timer = part.timers.get(submission.ballot.key(step))
+        if timer is None:
+            continue
+        passed = passed_reminders(part, submission, step, engagement.last_tick)
+        if passed > timer.reminded:
+            timer.reminded = passed
+            _say(engagement, place, part, submission, step, "REMINDED")
+
+
 def _take_back(engagement: Engagement, place: Place, part: Occurrence, found: Assessment) -> None:
     """A late fact can undo a submission that somebody was asked to sign: say that it is superseded."""
     for key, said in list(part.requests.items()):
-        kind, _, content = said.partition(" ")
-        if int(key.partition(".")[0]) > len(found.submissions) and kind in ("REQUESTED", "GRANTED"):
-            _raise(engagement, place, part, key, "SUPERSEDED", content)
+        number, step = (int(text) for text in key.split("."))
+        content = said.rpartition(" ")[2]
+        if number > len(found.submissions) and said.startswith(_OPEN):
+            role = engagement.agreed.policies[place.milestone].steps[step - 1].role
+            _raise(engagement, place, part, key, "SUPERSEDED", content, role)
+            part.requests[key] = f"SUPERSEDED {content}"
+            part.timers.pop(f"{key} {content}", None)
 
 
 def _raise(
@@ -69,7 +115,9 @@ def _raise(
     key: str,
     kind: str,
     content: str,
+    role: str,
     people: tuple[str, ...] = (),
+    due_at: int | None = None,
     gross_minor: int = 0,
     evidence: tuple[Evidence, ...] = (),
 ) -> None:
@@ -77,7 +125,6 @@ def _raise(
     terms, effect = engagement.agreed, f"{key}.{kind}"
     number, step = (int(text) for text in key.split("."))
     revision = part.request_counts[effect] = part.request_counts.get(effect, 0) + 1
-    part.requests[key] = f"{kind} {content}"
     engagement.outputs.append(
         ApprovalRequest(
             request_id=place.identify("request", engagement.name, effect, revision),
@@ -87,10 +134,10 @@ def _raise(
             submission=number,
             submission_hash=content,
             step=step,
-            role=terms.policies[place.milestone].steps[step - 1].role,
+            role=role,
             people=people,
             kind=kind,
-            due_at=None,
+            due_at=due_at,
             gross_minor=gross_minor,
             currency=terms.contract.currency,
             currency_exponent=terms.contract.currency_exponent,

@@ -75,6 +75,7 @@ def submitted(engagement: Engagement, place: Place) -> Assessment:
         part.reports,
         part.decisions,
         Agreed(0, terms.rounding),
+        engagement.clock(place),
         END_OF_TIME,  # who ends an engagement early still signs it off
     )
 

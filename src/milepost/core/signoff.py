@@ -78,7 +78,7 @@ def _missing(engagement: Engagement, found: Assessment | None) -> tuple[Missing,
         if account.suspended and owed:
             return (Missing(gate="suspended", detail="the engagement is suspended", since=None),)
         return ()
-    missing = [] if found is None else unsigned(terms.policies[SIGNOFF.milestone], found, "sign-off")
+    missing = [] if found is None else unsigned(engagement, found, "sign-off")
     terminated = account.terminated_at is not None
     for name in terms.awaited:
         if not spans.holds(over(engagement.occurrence(Place(name)).accepted, terminated), END_OF_TIME - 1):

@@ -8,6 +8,8 @@ import msgspec
 from milepost.core import gates as gating
 from milepost.core import lifecycle, money
 from milepost.core.billing import entitled
+from milepost.core.calendar import END_OF_TIME, until_text
+from milepost.core.claims import Submission
 from milepost.core.contract import (
     AllOf,
     AnyOf,
@@ -18,7 +20,6 @@ from milepost.core.contract import (
     KpiGate,
     Milestone,
     MilestoneGate,
-    Policy,
     RateCard,
     RegulatorGate,
     Success,
@@ -119,10 +120,10 @@ def outstanding(engagement: Engagement, place: Place, part: Occurrence, found: A
         missing.extend(_unpriced(engagement, definition, report))
     last = found.submissions[-1] if found.submissions else None
     # where all is accepted, a submission is for other facts that give a higher amount
-    if found.level < 100 or (last is not None and (last.alive or last.end == "REJECTED")):
+    if found.level < 100 or (last is not None and (last.alive or last.end in ("REJECTED", "TIMED_OUT"))):
         for gate in definition.requires if found.level < 100 else ():
             missing.extend(_missing(engagement, place, gate, report, found))
-        missing.extend(unsigned(engagement.agreed.policies[place.milestone], found, _opener(definition)))
+        missing.extend(unsigned(engagement, found, _opener(definition)))
         for gate in definition.depends_on:
             missing.extend(_missing(engagement, place, gate, report, found))
     if engagement.account.suspended and entitled(engagement, place, found) != part.billed_minor:
@@ -153,22 +154,33 @@ def _unpriced(engagement: Engagement, definition: Milestone, report: Report | No
     return []
 
 
-def unsigned(policy: Policy, found: Assessment, claimed_by: str = "report") -> list[Missing]:
-    """The signatures that the submission still needs, or that it was rejected."""
-    missing: list[Missing] = []
-    current = found.current
+def unsigned(engagement: Engagement, found: Assessment, claimed_by: str = "report") -> list[Missing]:
+    """The signatures that the submission still needs and until when, or that it was rejected or timed out."""
+    current, last = found.current, found.submissions[-1] if found.submissions else None
     if current is not None:
-        for step in current.ballot.open_steps():
-            role, quorum = policy.steps[step].role, policy.steps[step].quorum
-            signed = sum(1 for _, signed_as in current.ballot.signatures if signed_as == role)
-            so_far = f", {signed} of {quorum} have" if quorum > 1 else ""
-            detail = f"{role} has not signed submission {current.number}{so_far}"
-            missing.append(Missing(gate=f"approval:{role}", detail=detail, since=current.opened_at))
-    elif found.submissions and found.submissions[-1].end == "REJECTED":
-        last = found.submissions[-1]
-        detail = f"submission {last.number} was rejected; the next {claimed_by} opens the next one"
-        missing.append(Missing(gate="approval", detail=detail, since=last.ended_at))
-    return missing
+        return [_unsigned_step(engagement, current, step) for step in current.ballot.open_steps()]
+    if last is not None and last.end in ("REJECTED", "TIMED_OUT"):
+        how = "was rejected" if last.end == "REJECTED" else "timed out"
+        detail = f"submission {last.number} {how}; the next {claimed_by} opens the next one"
+        return [Missing(gate="approval", detail=detail, since=last.ended_at)]
+    return []
+
+
+def _unsigned_step(engagement: Engagement, submission: Submission, step: int) -> Missing:
+    ballot = submission.ballot
+    terms, roles, deadline = ballot.steps()[step], ballot.roles(step), ballot.deadline(step)
+    signed = sum(1 for _, signed_as in ballot.signatures if signed_as in roles)
+    detail = f"{' or '.join(roles)} has not signed submission {submission.number}"
+    if terms.quorum > 1:
+        detail += f", {signed} of {terms.quorum} have"
+    if deadline is not None and engagement.account.suspended:
+        detail += ", the deadline stands still"
+    elif deadline is not None and deadline < END_OF_TIME:
+        detail += f", until {until_text(deadline, engagement.agreed.zone)}"
+    lacking = {person for person, role in ballot.unproved if role in roles}
+    if lacking and terms.evidence:
+        detail += f"; what {', '.join(sorted(lacking))} sent lacks {', '.join(terms.evidence)}"
+    return Missing(gate=f"approval:{terms.role}", detail=detail, since=submission.opened_at)
 
 
 def _missing(

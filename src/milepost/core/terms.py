@@ -1,5 +1,6 @@
 """A contract's version, compiled once for the fold: fees as amounts, who depends on whom, what is due when."""
 
+from datetime import date
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import NamedTuple, TypeVar
@@ -123,6 +124,11 @@ class Terms:
     def awaited(self) -> tuple[str, ...]:
         """The milestones that the sign-off waits for (rule 23)."""
         return tuple(m.id for m in self.contract.milestones if not (m.optional or m.repeats != "none" or is_to_date(m)))
+
+    @cached_property
+    def holidays(self) -> frozenset[date]:
+        """The weekdays that are no business days."""
+        return frozenset(self.contract.holidays)
 
     def cap_minor(self, original_value_minor: int | None) -> int | None:
         """The most that is withheld, or None; a percentage is of the value first agreed or of this version's."""
