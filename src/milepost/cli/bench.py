@@ -1,4 +1,7 @@
-"""`milepost bench join`: the join's speed beside its peers, in one run, each host on a broker of its own."""
+"""`milepost bench join`: the join's speed beside its peers, in one run, each host on a broker of its own.
+
+`milepost bench fold`: what one more event costs in a small and in a large engagement, in one run.
+"""
 
 import json
 import sys
@@ -27,10 +30,7 @@ def join(
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
 ) -> None:
     """Events a second through the join, and the ratio to each peer."""
-    if not (Path.cwd() / "bench" / "join.py").exists():
-        typer.echo("milepost bench: run it in a checkout of milepost, which has bench/", err=True)
-        raise typer.Exit(2)
-    sys.path.insert(0, str(Path.cwd()))
+    _checkout()
     from bench.hosts import HOSTS
     from bench.join import measure, table
 
@@ -41,3 +41,24 @@ def join(
         raise typer.Exit(2)
     report = measure(names, events, peer_events)
     typer.echo(json.dumps(report) if as_json else table(report))
+
+
+@app.command()
+def fold(
+    small: Annotated[int, typer.Option(min=1, help="Events of its kind in the small engagement.")] = 10,
+    large: Annotated[int, typer.Option(min=1, help="Events of its kind in the large one.")] = 100_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Events measured on top of each.")] = 500,
+) -> None:
+    """Microseconds of one more event, and the ratio of the large engagement to the small one."""
+    _checkout()
+    from bench.fold import KINDS, measure, table
+
+    typer.echo(table(measure(small, large, rounds, list(KINDS)), small, large))
+
+
+def _checkout() -> None:
+    """Make `bench` importable; it is not installed."""
+    if not (Path.cwd() / "bench" / "join.py").exists():
+        typer.echo("milepost bench: run it in a checkout of milepost, which has bench/", err=True)
+        raise typer.Exit(2)
+    sys.path.insert(0, str(Path.cwd()))

@@ -19,12 +19,12 @@ from milepost.core.facts import (
     Place,
     Report,
     account_key,
+    buckets_key,
     clock_key,
     contract_key,
     filing_key,
     filings_of,
     kpi_key,
-    kpis_of,
     occurrence_key,
     occurrences_of,
 )
@@ -181,12 +181,14 @@ class Engagement:
         definition = self.agreed.milestones.get(place.milestone)
         return place.occurrence if definition is not None and definition.repeats == "monthly" else None
 
+    def buckets(self, kpi: str) -> list[str]:
+        """The names of the parts in which a KPI's values are."""
+        return self.staged.load(buckets_key(self.name, kpi), list[str]) or []
+
     def values(self, kpi: str, month: str | None) -> list[KpiValue]:
         """A KPI's values: those of a month, or all of them."""
-        if month is None:
-            keys = self.staged.keys(*kpis_of(self.name, kpi))
-        else:
-            keys = [kpi_key(self.name, kpi, bucket) for bucket in kpis.buckets(month)]
+        buckets = self.buckets(kpi) if month is None else kpis.buckets(month)
+        keys = [kpi_key(self.name, kpi, bucket) for bucket in buckets]
         kept = [facts for facts in (self.staged.load(key, KpiFacts) for key in keys) if facts is not None]
         values = [value for facts in kept for value in facts.values]
         return values if month is None else [v for v in values if kpis.month(v, self.agreed.zone) == month]

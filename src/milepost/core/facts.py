@@ -30,6 +30,7 @@ __all__ = [
     "Timer",
     "Waiting",
     "account_key",
+    "buckets_key",
     "clock_key",
     "confirmation_key",
     "contract_key",
@@ -39,7 +40,6 @@ __all__ = [
     "filings_of",
     "hold_key",
     "kpi_key",
-    "kpis_of",
     "line_key",
     "occurrence_key",
     "occurrences_of",
@@ -258,10 +258,9 @@ def kpi_key(engagement: str, kpi: str, bucket: str) -> bytes:
     return f"{engagement}/kpi/{escape(kpi)}/{bucket}".encode()
 
 
-def kpis_of(engagement: str, kpi: str) -> tuple[bytes, bytes]:
-    """The range of keys (start, stop) in which a KPI's values are."""
-    start = f"{engagement}/kpi/{escape(kpi)}/"
-    return start.encode(), start[:-1].encode() + b"0"  # "0" comes after "/"
+def buckets_key(engagement: str, kpi: str) -> bytes:
+    """Where the names of a KPI's buckets are: a store is never asked for a range of an engagement's keys for it."""
+    return f"{engagement}/kpi/{escape(kpi)}".encode()
 
 
 def hold_key(engagement: str, number: int) -> bytes:

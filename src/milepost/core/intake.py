@@ -19,7 +19,7 @@ from milepost.core.events import (
     RegulatorDecision,
     UsageEvent,
 )
-from milepost.core.facts import Decision, KpiFacts, KpiValue, Place, Report, kpi_key
+from milepost.core.facts import Decision, KpiFacts, KpiValue, Place, Report, buckets_key, kpi_key
 from milepost.core.filings import decide
 from milepost.core.outcomes import APPLIED, DEAD, PARKED, REFUSED, WAITING, Intake, parked, refused
 from milepost.core.rules import fees, kpis
@@ -205,6 +205,7 @@ def _measurement(engagement: Engagement, event: KpiEvent) -> Intake:
     )
     bucket = kpi_key(engagement.name, event.kpi_id, kpis.bucket(value))
     facts = engagement.staged.load(bucket, KpiFacts) or KpiFacts()
+    first = not facts.values
     reading = value.start is None and value.end is None
     rivals = [
         v
@@ -220,6 +221,9 @@ def _measurement(engagement: Engagement, event: KpiEvent) -> Intake:
             return refused("DUPLICATE" if same else "CONFLICTING_VALUES")
     facts.values.append(value)
     engagement.staged.save(bucket, facts)
+    if first:
+        buckets = [*engagement.buckets(event.kpi_id), kpis.bucket(value)]
+        engagement.staged.save(buckets_key(engagement.name, event.kpi_id), buckets)
     users = engagement.agreed.measured.get(event.kpi_id, ())
     if not users:
         return refused("NOT_USED")
