@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 from ruamel.yaml import YAML
 
 from milepost.contract import parse
+from milepost.core.calendar import instant_text
 from milepost.core.contract import Contract
 from milepost.core.events import (
     ApprovalDecision,
@@ -345,7 +346,8 @@ def _sentences(output: Output, exponent: int) -> list[str]:
         return [f"{output.kind.lower()} {money(output.amount_minor)}, balance {money(output.balance_minor)}{named}"]
     if isinstance(output, ApprovalRequest):
         name = _named(output.milestone_id, output.occurrence_id)
-        return [f"{output.kind.lower()} {output.role} for {name} submission {output.submission}"]
+        due = "" if output.due_at is None else f", before {instant_text(output.due_at)[:16]}"
+        return [f"{output.kind.lower()} {output.role} for {name} submission {output.submission}{due}"]
     if isinstance(output, MilestoneStatus):
         missing = "; ".join(f"{m.detail}" for m in output.missing)
         parked = f"; parked {', '.join(output.parked)}" if output.parked else ""

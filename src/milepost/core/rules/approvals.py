@@ -44,12 +44,13 @@ def _existing(policy: Policy, gross: int) -> list[bool]:
 class _Stand:
     """How far the deadlines of one step have come."""
 
-    __slots__ = ("deemed_at", "escalated", "expired_at", "key", "void")
+    __slots__ = ("deemed_at", "deemed_by", "escalated", "expired_at", "key", "void")
 
     def __init__(self, key: str) -> None:
         self.key = key  # of its request's timer
         self.escalated: list[int] = []  # since when each escalation's role may sign it, too
         self.deemed_at: int | None = None
+        self.deemed_by: int | None = None  # the tick
         self.expired_at: int | None = None
         self.void = False  # what fired was answered in time: it never happened
 
@@ -131,6 +132,10 @@ class Ballot:
         """Whether a step has its quorum by silence."""
         return self._stands[step].deemed_at is not None
 
+    def ticks(self) -> list[int]:
+        """The ticks that made silence acceptance."""
+        return [stand.deemed_by for stand in self._stands if stand.deemed_by is not None]
+
     def stage(self, step: int) -> int:
         """How many escalations a step went through."""
         return len(self._stands[step].escalated)
@@ -209,7 +214,7 @@ class Ballot:
                 elif escalates:
                     stand.escalated.append(tick)
                 elif self._policy.steps[i].on_timeout == "accept":
-                    stand.deemed_at = deadline
+                    stand.deemed_at, stand.deemed_by = deadline, tick
                     self._count()
                 else:
                     stand.expired_at = deadline
