@@ -85,26 +85,26 @@ def _again(engagement: Engagement, version: int) -> bool:
     return bool(submissions) and submissions[-1].end == "REJECTED"
 
 
-def advance(engagement: Engagement) -> bool:
-    """Put every version in force that is signed now, one after another; whether there was one."""
-    account, moved = engagement.account, False
+def advance(engagement: Engagement) -> tuple[Place, ...]:
+    """Put every version in force that is signed now, in turn: those, and the one that is up for signing then."""
+    account = engagement.account
+    moved: list[Place] = []
     if engagement.terms is None:
-        return False
+        return ()
     while account.version < account.known_version:
-        version = account.version + 1
-        place = Place(AMENDMENT, str(version))
+        place = Place(AMENDMENT, str(account.version + 1))
         found = submitted(engagement, place)
-        part = engagement.occurrence(place)
         if found.level == 0:
-            break
+            return (*moved, place) if moved else ()
+        part = engagement.occurrence(place)
         part.accepted = [(found.accepted[-1][0], "100")]
         engagement.save_occurrence(place, part)
-        account.version = version
+        account.version += 1
         engagement.load_terms()
         note_due(engagement)
         time_and_materials.recount(engagement, amended=True)
-        moved = True
-    return moved
+        moved.append(place)
+    return tuple(moved)
 
 
 def note_due(engagement: Engagement) -> None:
@@ -163,7 +163,7 @@ def open_to(engagement: Engagement, event: ApprovalDecision) -> bool:
     if version is not None:
         return version.isdecimal() and int(version) > engagement.account.first_version
     account = engagement.account
-    return account.known_version > account.first_version or engagement.agreed.signable[AMENDMENT].approval is not None
+    return account.known_version > account.version or engagement.agreed.signable[AMENDMENT].approval is not None
 
 
 def number_of(engagement: Engagement, place: Place, cause: str) -> int | None:

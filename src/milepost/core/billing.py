@@ -28,7 +28,7 @@ def bill(engagement: Engagement, place: Place, part: Occurrence, found: Assessme
     if gross == 0:
         part.billed_completion = completion
         return False
-    terms = engagement.agreed
+    terms = engagement.governing(place, found)
     definition = terms.milestones[place.milestone]
     period = kpis.placed(found.basis.value, terms.zone) if found.basis.value else None
     corrected = bool(found.accepted) and found.governing is None
@@ -45,6 +45,7 @@ def bill(engagement: Engagement, place: Place, part: Occurrence, found: Assessme
     part.billed_minor += gross
     part.subject_minor += subject
     part.billed_completion, part.billed_period = completion, period
+    part.billed_acceptance = found.governing.accepted_at if found.governing else None
     part.billed_at = max(at, engagement.at)  # what closed the last gate may have arrived before the rest
     return True
 
@@ -68,7 +69,8 @@ def _line(
     gross: int,
     at: int,
 ) -> InvoiceLine:
-    contract, definition = engagement.agreed.contract, engagement.agreed.milestones[place.milestone]
+    contract = engagement.governing(place, found).contract
+    definition = next(m for m in contract.milestones if m.id == place.milestone)
     price = _price(found)
     proof = prove(engagement, place, part, found, gross, at)
     attributes = {**contract.metadata, **definition.metadata, **proof.attributes}

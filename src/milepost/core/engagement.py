@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import unquote
 
 from milepost.core import gates as gating
-from milepost.core import ids, money
+from milepost.core import ids
 from milepost.core.amended import Amended, amended, last_accepted
 from milepost.core.calendar import END_OF_TIME, instant_text, start_of_day
 from milepost.core.contract import DateGate, Gate, KpiGate, Milestone, MilestoneGate, RateCard, RegulatorGate, Success
@@ -201,7 +201,7 @@ class Engagement:
             since = start_of_day(gate.on, self.agreed.zone)
             return ((since, END_OF_TIME),) if since <= min(self.last_tick, self.until) else spans.NEVER
         if isinstance(gate, MilestoneGate):
-            return _accepted_spans(gate, self.occurrence(self.needed(gate, place)).accepted)
+            return gating.accepted_spans(gate, self.occurrence(self.needed(gate, place)).accepted)
         if isinstance(gate, RegulatorGate):
             held = spans.ALWAYS
             for in_force in self.rulings(gate, place).values():
@@ -317,6 +317,33 @@ class Engagement:
             return ByCard(lambda report: self.price(place, report), agreed.rounding)
         return Agreed(fee_minor, agreed.rounding)
 
+    def definition(self, place: Place, at: int | None = None) -> Milestone:
+        """The milestone as agreed at the instant (now, if None); as agreed last, where it is not agreed then."""
+        terms = self.agreed
+        if len(terms.versions) > 1:
+            now = max(self.last_tick, self.at) if at is None else at
+            found = terms.at(now).milestones.get(place.milestone)
+            if found is not None:
+                return found
+        return terms.milestones[place.milestone]
+
+    def governing(self, place: Place, found: Assessment) -> Terms:
+        """The version of the contract whose terms govern the occurrence's amount."""
+        terms = self.agreed
+        if not isinstance(terms, Amended):
+            return terms
+        at = self.at if found.governed_at is None else found.governed_at
+        version = terms.price(place.milestone, at, self.last_accepted).terms
+        report = found.governing.report if found.governing else None
+        if isinstance(version.milestones[place.milestone].fee, RateCard) and report is not None:
+            return terms.pricing(place.milestone, report.at)
+        return version
+
+    def dropped(self, place: Place) -> bool:
+        """Whether an amendment left the milestone out, and its day has come."""
+        since = self.agreed.dropped.get(place.milestone)
+        return since is not None and since <= max(self.last_tick, self.at)
+
     def last_accepted(self, milestone: str, before: int) -> int | None:
         """When more of a milestone was accepted last before the instant; None if nothing of it was accepted by then."""
         return last_accepted(self.occurrence(Place(milestone)).accepted, before)
@@ -365,15 +392,3 @@ class Engagement:
                 hash=account.head,
             )
         )
-
-
-def _accepted_spans(gate: MilestoneGate, accepted: list[tuple[int, str]]) -> tuple[Span, ...]:
-    found: list[Span] = []
-    for i, (since, level) in enumerate(accepted):
-        if money.percent(level) >= money.percent(gate.at_least):
-            until = accepted[i + 1][0] if i + 1 < len(accepted) else END_OF_TIME
-            if found and found[-1][1] == since:
-                found[-1] = (found[-1][0], until)
-            else:
-                found.append((since, until))
-    return tuple(found)

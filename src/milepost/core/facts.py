@@ -116,6 +116,7 @@ class Occurrence(msgspec.Struct, array_like=True):
     holds: list[int] = []  # the numbers of what its lines withheld; of those paid out some may still be here
     timers: dict[str, Timer] = {}  # "submission.step hash" of what was asked with a deadline or reminders
     due: int | None = None  # the earliest of their instants that is in the index of what is due
+    billed_acceptance: int | None = None  # when what was billed last had been accepted
 
 
 class KpiValue(msgspec.Struct, frozen=True, array_like=True):

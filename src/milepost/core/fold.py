@@ -66,8 +66,9 @@ def fold(staged: Staged, received: Received) -> list[Output]:
         intake = _open(engagement) if opening else Intake(PARKED, "NOT_OPEN_YET")
     else:
         intake = take(engagement)
-        if amendments.advance(engagement):
-            intake = intake._replace(concerned=(*intake.concerned, *everything(engagement)))
+        moved = amendments.advance(engagement)
+        if moved:
+            intake = intake._replace(concerned=(*intake.concerned, *moved, *everything(engagement)))
     if intake.what == PARKED:
         outputs = park(engagement, intake.reason or "")
         if isinstance(event, ApprovalDecision) and engagement.terms and event.milestone_id in engagement.terms.signable:
@@ -122,10 +123,11 @@ def _tick(staged: Staged, received: Received) -> list[Output]:
         for place in dict.fromkeys(places):
             timeouts.fire(engagement, place)
         version = engagement.account.version
-        if amendments.advance(engagement) or any(place.milestone == AMENDMENT for place in places):
+        moved = amendments.advance(engagement)
+        if moved or any(place.milestone == AMENDMENT for place in places):
             # a version begins: hours may cost something else, and their limit may be another, from today on
             time_and_materials.recount(engagement, amended=True)
-            places = [*everything(engagement), *(place for place in places if place.milestone == TIME)]
+            places = [*moved, *everything(engagement), *places]
         _settle(engagement, Intake(APPLIED, concerned=tuple(dict.fromkeys(places))))
         outputs.extend(engagement.outputs)
         if engagement.account.version != version:
@@ -232,8 +234,8 @@ def _ranked(engagement: Engagement, place: Place) -> tuple[int, str, Place]:
 
 def _note_dates(engagement: Engagement, place: Place) -> None:
     """Keep at which tick a date gate passed: the line names it."""
-    definition = engagement.agreed.milestones[place.milestone]
-    for gate in leaves(definition.requires + definition.depends_on):
+    agreed = [terms.milestones.get(place.milestone) for terms in engagement.agreed.versions]
+    for gate in leaves([gate for m in agreed if m for gate in (*m.requires, *m.depends_on)]):
         if isinstance(gate, DateGate):
             part = engagement.occurrence(place)
             if gate.on.isoformat() not in part.dates and engagement.gate_spans(gate, place):

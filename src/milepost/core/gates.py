@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from milepost.core import money
 from milepost.core.calendar import END_OF_TIME
-from milepost.core.contract import AllOf, AnyOf, Completed, EvidenceGate, Gate, RegulatorGate
+from milepost.core.contract import AllOf, AnyOf, Completed, EvidenceGate, Gate, MilestoneGate, RegulatorGate
 from milepost.core.facts import Report
 from milepost.core.rules.spans import Span, holds
 
@@ -20,6 +20,7 @@ __all__ = [
     "Either",
     "Every",
     "Under",
+    "accepted_spans",
     "carries",
     "falls",
     "leaves",
@@ -161,3 +162,16 @@ def musts(gates: Sequence[Gate]) -> Iterator[Gate]:
 def carries(report: Report | None, gate: EvidenceGate) -> bool:
     """Whether the report has evidence of each name."""
     return report is not None and {e.name for e in report.evidence}.issuperset(gate.names)
+
+
+def accepted_spans(gate: MilestoneGate, accepted: list[tuple[int, str]]) -> tuple[Span, ...]:
+    """When a milestone whose acceptance changed like this reaches what the gate asks for."""
+    found: list[Span] = []
+    for i, (since, level) in enumerate(accepted):
+        if money.percent(level) >= money.percent(gate.at_least):
+            until = accepted[i + 1][0] if i + 1 < len(accepted) else END_OF_TIME
+            if found and found[-1][1] == since:
+                found[-1] = (found[-1][0], until)
+            else:
+                found.append((since, until))
+    return tuple(found)

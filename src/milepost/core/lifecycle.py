@@ -15,7 +15,7 @@ STATES = {
     "ACCEPTED": "gates and approvals are complete; billing is held back: suspended, or a fee of zero",
     "BILLED": "billed to `billed_completion`",
     "REJECTED": "a signer rejected, or a deadline passed; the next report opens the next submission",
-    "CANCELLED": "the engagement ended first",
+    "CANCELLED": "the engagement ended first, or an amendment dropped it",
 }
 
 _PROGRESS = {
@@ -50,10 +50,19 @@ _UNDONE = {
     for state in ("SUBMITTED", "APPROVED", "ACCEPTED", "BILLED", "REJECTED")
 }
 _ENDED = {
-    (state, "CANCELLED"): "terminated before it was accepted"
+    (state, "CANCELLED"): "terminated, or dropped by an amendment, before it was accepted"
     for state in ("PENDING", "SUBMITTED", "APPROVED", "ACCEPTED", "BILLED", "REJECTED")
 }
-_REVIVED = {("CANCELLED", state): "a late fact dated before the termination" for state in ("ACCEPTED", "BILLED")}
+_REVIVED = {
+    **{
+        ("CANCELLED", state): "a later amendment takes it up again"
+        for state in ("PENDING", "SUBMITTED", "APPROVED", "REJECTED")
+    },
+    **{
+        ("CANCELLED", state): "a late fact dated before the termination, or before the amendment that dropped it"
+        for state in ("ACCEPTED", "BILLED")
+    },
+}
 
 TRANSITIONS: dict[tuple[str, str], str] = {**_PROGRESS, **_UNDONE, **_ENDED, **_REVIVED}
 

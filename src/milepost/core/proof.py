@@ -11,7 +11,7 @@ from milepost.core.events import Evidence
 from milepost.core.facts import Decision, FilingDecision, KpiValue, Occurrence, Place
 from milepost.core.gates import leaves, true_at
 from milepost.core.rules.spans import holds
-from milepost.core.terms import gates
+from milepost.core.terms import AMENDMENT, gates
 
 __all__ = ["Proof", "prove"]
 
@@ -26,7 +26,7 @@ class Proof(NamedTuple):
 
 def prove(engagement: Engagement, place: Place, part: Occurrence, found: Assessment, gross: int, at: int) -> Proof:
     """What proves a line that says what holds at the instant `at`; a credit names the event that brought it."""
-    fee, priced_by = engagement.agreed.milestones[place.milestone].fee, found.basis.value
+    fee, priced_by = engagement.definition(place, found.governed_at).fee, found.basis.value
     measured = [(fee.kpi, priced_by)] if isinstance(fee, Success) and priced_by is not None else []
     if gross < 0:
         return Proof((engagement.cause,), engagement.evidence(), _attributes(measured, []))
@@ -39,6 +39,10 @@ def prove(engagement: Engagement, place: Place, part: Occurrence, found: Assessm
     attributes = _attributes(measured, decided)
     if found.governing is None:
         return Proof((engagement.cause,), engagement.evidence(), attributes)
+    if part.lines > 1 and part.billed_acceptance == found.governing.accepted_at:
+        amended = _amended_by(engagement, place, found)
+        if amended:
+            return Proof(amended, engagement.evidence(), attributes)
     causes = {value.cause for _, value in measured}
     evidence: dict[tuple[str, str], Evidence] = {}
     claim, reported = found.governing, _reported(engagement, place, found.governing)
@@ -55,16 +59,23 @@ def prove(engagement: Engagement, place: Place, part: Occurrence, found: Assessm
     return Proof(tuple(sorted(causes or {engagement.cause})), tuple(evidence.values()), attributes)
 
 
+def _amended_by(engagement: Engagement, place: Place, found: Assessment) -> tuple[str, ...]:
+    """What brought a difference of what was accepted before: the amendment, and what put it in force."""
+    version = engagement.governing(place, found).contract.version
+    claims = engagement.occurrence(Place(AMENDMENT, str(version))).reports
+    return tuple(sorted({claims[-1].cause, engagement.cause})) if claims else ()
+
+
 def _held(engagement: Engagement, place: Place, at: int) -> Iterator[Gate]:
     """The gates that look outside the occurrence and held at the instant: of alternatives, those that did."""
-    for gate in leaves(gates(engagement.agreed.milestones[place.milestone])):
+    for gate in leaves(gates(engagement.definition(place, at))):
         if not isinstance(gate, Completed | EvidenceGate) and holds(engagement.gate_spans(gate, place), at):
             yield gate
 
 
 def _reported(engagement: Engagement, place: Place, claim: Submission) -> bool:
     """Whether a gate held because of the report."""
-    own = leaves(gates(engagement.agreed.milestones[place.milestone]))
+    own = leaves(gates(engagement.definition(place, claim.accepted_at)))
     return any(
         isinstance(gate, Completed | EvidenceGate) and true_at(gate, claim.opened_at, claim.report, claim.level)
         for gate in own

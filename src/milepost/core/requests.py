@@ -102,7 +102,8 @@ def _take_back(engagement: Engagement, place: Place, part: Occurrence, found: As
         number, step = (int(text) for text in key.split("."))
         content = said.rpartition(" ")[2]
         if number > len(found.submissions) and said.startswith(_OPEN):
-            role = engagement.agreed.policies[place.milestone].steps[step - 1].role
+            steps = engagement.agreed.policies[place.milestone].steps  # an amendment may have left it fewer
+            role = steps[min(step, len(steps)) - 1].role if steps else ""
             _raise(engagement, place, part, key, "SUPERSEDED", content, role)
             part.requests[key] = f"SUPERSEDED {content}"
             part.timers.pop(f"{key} {content}", None)

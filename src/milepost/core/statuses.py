@@ -42,7 +42,7 @@ def flag(engagement: Engagement, place: Place, part: Occurrence, found: Assessme
     """Note in the audit trail that a gate of what is accepted holds no longer; the money stands (rule 11)."""
     flags: list[str] = []
     if found.level > 0:
-        definition = engagement.agreed.milestones[place.milestone]
+        definition = engagement.definition(place, found.accepted_at)
         report = part.reports[-1] if part.reports else None
         for gate in definition.requires + definition.depends_on:
             flags.extend(_fallen(engagement, place, gate, report, found.level))
@@ -73,7 +73,8 @@ def state(engagement: Engagement, place: Place, part: Occurrence, found: Assessm
     """State where the occurrence stands, if that changed."""
     terms, account = engagement.agreed, engagement.account
     held_back = entitled(engagement, place, found) != part.billed_minor
-    now = lifecycle.derive(found, part.billed_minor != 0, held_back, account.terminated_at is not None)
+    ended = account.terminated_at is not None or engagement.dropped(place)
+    now = lifecycle.derive(found, part.billed_minor != 0, held_back, ended)
     if now != part.state and (part.state, now) not in lifecycle.TRANSITIONS:
         raise LifecycleError(f"{engagement.name}: milestone {place.milestone} cannot go from {part.state} to {now}")
     part.state = now
@@ -113,7 +114,7 @@ def say(engagement: Engagement, status: MilestoneStatus, before: bytes) -> bytes
 
 def outstanding(engagement: Engagement, place: Place, part: Occurrence, found: Assessment) -> tuple[Missing, ...]:
     """What keeps the occurrence from billing (further): gates, signatures, dependencies, a suspension."""
-    definition = engagement.agreed.milestones[place.milestone]
+    definition = engagement.definition(place)
     missing: list[Missing] = []
     report = part.reports[-1] if part.reports else None
     if found.unpriced:
@@ -186,7 +187,7 @@ def _unsigned_step(engagement: Engagement, submission: Submission, step: int) ->
 def _missing(
     engagement: Engagement, place: Place, gate: Gate, report: Report | None, found: Assessment
 ) -> list[Missing]:
-    definition = engagement.agreed.milestones[place.milestone]
+    definition = engagement.definition(place)
     if isinstance(gate, Completed):
         completion = money.percent(report.completion) if report else money.percent("0")
         if reached(definition, completion) > found.level:

@@ -105,6 +105,11 @@ class Ballot:
         self.unproved: set[tuple[str, str]] = set()  # who signed, in which role, without the evidence that is asked for
 
     @property
+    def policy(self) -> Policy:
+        """What it is held under."""
+        return self._policy
+
+    @property
     def complete(self) -> bool:
         """Whether every step has its quorum; without steps it always is."""
         return all(since is not None or not there for since, there in zip(self.granted, self.exists, strict=True))
