@@ -82,7 +82,10 @@ def test_the_outputs_of_an_example(folder: Path, golden: Callable[[Path, str], N
 
 
 def test_there_are_examples() -> None:
-    assert [folder.name for folder in EXAMPLES] == ["construction", "consulting", "managed-service"]
+    assert [folder.name for folder in EXAMPLES] == [
+        "construction", "consulting", "encounters", "filings", "hours", "managed-service", "service-levels",
+        "success-fee",
+    ]  # fmt: skip
 
 
 def test_json_is_the_default_and_the_table_is_for_people() -> None:

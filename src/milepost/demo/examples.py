@@ -9,7 +9,7 @@ from milepost.contract import parse
 from milepost.contract.opening import opened
 from milepost.core.events import EngagementEvent
 
-__all__ = ["Example", "ExamplesError", "examples_dir", "read_examples"]
+__all__ = ["Example", "ExamplesError", "alone", "examples_dir", "read_examples"]
 
 SOURCE = "demo"
 CONTRACT, EVENTS = "contract.yaml", "events.jsonl"
@@ -42,6 +42,17 @@ def read_examples(folder: Path) -> list[Example]:
     if not found:
         raise ExamplesError(f"no example in {folder}; expected folders with {CONTRACT} and {EVENTS}")
     return found
+
+
+def alone(example: Example) -> bool:
+    """Whether the example's lines depend on when the clock ticks: hours and deadlines are billed and fired by ticks.
+
+    Engagements that are played together see each other's ticks, so that such a one has to be played alone.
+    """
+    terms = example.opening.terms
+    assert terms is not None
+    deadlines = [step.within for policy in terms.policies.values() for step in policy.steps]
+    return terms.time_and_materials is not None or any(deadlines)
 
 
 def _read(folder: Path) -> Example:

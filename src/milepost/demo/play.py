@@ -117,7 +117,8 @@ def _facts(picture: Picture) -> dict[str, int | str]:
         facts[f"balance of {balance.engagement_id}"] = balance.balance_minor
     for status in picture.statuses:
         missing = ", ".join(one.gate for one in status.missing)
-        facts[f"status of {status.engagement_id}/{status.milestone_id}"] = f"{status.state} missing [{missing}]"
+        place = "/".join(part for part in (status.engagement_id, status.milestone_id, status.occurrence_id) if part)
+        facts[f"status of {place}"] = f"{status.state} missing [{missing}]"
     return facts
 
 

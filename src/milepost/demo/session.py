@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from milepost.codec.json_forms import output_to_json
 from milepost.demo import play, tables
-from milepost.demo.examples import Example, ExamplesError, read_examples
+from milepost.demo.examples import Example, ExamplesError, alone, read_examples
 from milepost.demo.pipeline import Pipeline, PipelineError
 from milepost.kafka.admin import TopicsError
 from milepost.kafka.embedded import EmbeddedBroker, EmbeddedBrokerError
@@ -48,12 +48,16 @@ POLL_TIMEOUT_MS = 20
 def run(chosen: Settings, folder: Path, *, serve: bool, as_json: bool) -> None:
     """Play the examples of a folder and print where their engagements stand; with `serve` stay until Ctrl-C.
 
+    Of several, those that have to be played alone are left out.
+
     Without brokers or a database in the settings, an embedded broker and a temporary SQLite file serve, and are gone
     afterwards. Raises one of `FAILURES`, or KeyboardInterrupt.
     """
     found = read_examples(folder)
+    together = [example for example in found if not alone(example)] if len(found) > 1 else found
+    left_out = [example.name for example in found if example not in together]
     with _surroundings(chosen) as settings:
-        uvloop.run(_run(settings, found, serve=serve, as_json=as_json))
+        uvloop.run(_run(settings, together, left_out, serve=serve, as_json=as_json))
 
 
 @contextmanager
@@ -73,7 +77,9 @@ def _surroundings(chosen: Settings) -> Iterator[Settings]:
         yield chosen.model_copy(update=changes)
 
 
-async def _run(settings: Settings, found: Sequence[Example], *, serve: bool, as_json: bool) -> None:
+async def _run(
+    settings: Settings, found: Sequence[Example], left_out: Sequence[str], *, serve: bool, as_json: bool
+) -> None:
     # The same way out for both: a `kill` is as good as Ctrl-C.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -97,6 +103,10 @@ async def _run(settings: Settings, found: Sequence[Example], *, serve: bool, as_
                 f"{played.events} events of {engagements} engagements became {lines} invoice lines in "
                 f"{played.seconds:.1f} s; the ledger says what `milepost simulate` says."
             )
+            if left_out:
+                console.print(
+                    f"Left out: {', '.join(left_out)}: their lines depend on the clock; try `milepost simulate`."
+                )
             if serve:
                 _explain(settings, console)
                 await pipeline.ended()
