@@ -1,12 +1,13 @@
 """The final sign-off: since when it is in effect, and what it waits for (rule 23)."""
 
-from milepost.core import lifecycle
-from milepost.core.calendar import END_OF_TIME
+from milepost.core import lifecycle, settlement
+from milepost.core.calendar import END_OF_TIME, local_date
 from milepost.core.engagement import Engagement
 from milepost.core.entitlement import WAITING, Assessment
 from milepost.core.facts import Place
 from milepost.core.outputs import MilestoneStatus, Missing
-from milepost.core.rules import spans
+from milepost.core.rules import moments, spans
+from milepost.core.rules.retention import held_now
 from milepost.core.signing import SIGNOFF, over
 from milepost.core.statuses import say, unsigned
 
@@ -73,15 +74,33 @@ def signoff_status(engagement: Engagement, found: Assessment | None, parked: lis
 def _missing(engagement: Engagement, found: Assessment | None) -> tuple[Missing, ...]:
     account, terms = engagement.account, engagement.agreed
     if account.signoff_at is not None:
-        retention = terms.contract.retention
-        owed = account.held_minor > account.released_minor and retention is not None and bool(retention.release)
-        if account.suspended and owed:
-            return (Missing(gate="suspended", detail="the engagement is suspended", since=None),)
-        return ()
+        return _owed(engagement, account.signoff_at)
     missing = [] if found is None else unsigned(engagement, found, "sign-off")
     terminated = account.terminated_at is not None
     for name in terms.awaited:
         if not spans.holds(over(engagement.occurrence(Place(name)).accepted, terminated), END_OF_TIME - 1):
             detail = f"{terms.milestones[name].name} is not accepted"
             missing.append(Missing(gate=f"milestone:{name}", detail=detail, since=None))
+    return tuple(missing)
+
+
+def _owed(engagement: Engagement, signoff_at: int) -> tuple[Missing, ...]:
+    """What keeps the rest of what is held from being paid out: a suspension, disputes, days to come."""
+    account, terms = engagement.account, engagement.agreed
+    rules = terms.contract.retention.release if terms.contract.retention else ()
+    if not held_now(account) or not rules:
+        return ()
+    missing: list[Missing] = []
+    if account.suspended:
+        missing.append(Missing(gate="suspended", detail="the engagement is suspended", since=None))
+    if account.disputes_open:
+        detail = f"disputes that are open: {account.disputes_open}"
+        missing.append(Missing(gate="disputes", detail=detail, since=None))
+    come = {due.rule.id for due in settlement.fired(engagement)}
+    for rule in rules:
+        at = moments.planned(rule.when, signoff_at, terms.zone)
+        if rule.id not in come and at is not None:
+            day = local_date(at, terms.zone)
+            detail = f"{rule.share} % of what is held is released on {day}"
+            missing.append(Missing(gate=f"release:{rule.id}", detail=detail, since=None))
     return tuple(missing)
