@@ -217,6 +217,8 @@ class Account(msgspec.Struct, array_like=True):
     disputes_open: int = 0  # releases wait for them
     original_value_minor: int | None = None  # the contract's value as opened
     pauses: list[tuple[int, int]] = []  # while it was suspended: (since, until), ascending; deadlines stood still
+    subject_by: dict[int, int] = {}  # version -> the part of `subject_minor` accepted in its time
+    excess_minor: int = 0  # the part of `released_minor` that a lower rate gave back
 
 
 class ParkedEvent(msgspec.Struct, frozen=True, array_like=True):

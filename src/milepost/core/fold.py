@@ -156,6 +156,7 @@ def _settle(engagement: Engagement, intake: Intake) -> None:
     if signing.SIGNOFF in found and signoff.date_signoff(engagement, found[signing.SIGNOFF]):
         settlement.schedule(engagement)
     _record(engagement, intake, found)
+    settlement.give_back(engagement)
     for place, assessment in found.items():
         part = engagement.occurrence(place)
         asked = requests.request(engagement, place, part, assessment)

@@ -31,11 +31,14 @@ def subject_of(engagement: Engagement, subject: bool, billed: int, subject_bille
 def post(engagement: Engagement, place: Place, effect: str, line: InvoiceLine, subject: int) -> InvoiceLine:
     """Raise a line whose retention is still to be computed, from `subject` of its gross; returns it complete."""
     account = engagement.account
-    retained = retention.change(account, engagement.agreed, subject) if subject else 0
+    version = _version(engagement, line) if subject else 0
+    retained = retention.change(account, engagement.agreed, subject, version) if subject else 0
     line = replace(line, retained_minor=retained, payable_minor=line.gross_minor - retained)
     account.gross_minor += line.gross_minor
     account.payable_minor += line.payable_minor
     account.subject_minor += subject
+    if subject:
+        account.subject_by[version] = account.subject_by.get(version, 0) + subject
     account.held_minor += retained
     engagement.outputs.append(line)
     engagement.audit("LINE", line.kind, line.line_id)
@@ -44,6 +47,15 @@ def post(engagement: Engagement, place: Place, effect: str, line: InvoiceLine, s
     if retained:
         _withhold(engagement, place, effect, line, retained)
     return line
+
+
+def _version(engagement: Engagement, line: InvoiceLine) -> int:
+    """In whose time a line's gross was accepted; a credit's is that of the charge that it corrects."""
+    at = line.accepted_at
+    if line.gross_minor < 0 and line.corrects_line_id is not None:
+        charge = engagement.staged.load(line_key(engagement.name, line.corrects_line_id), LineFacts)
+        at = at if charge is None else charge.accepted_at
+    return engagement.agreed.withholding(at).contract.version
 
 
 def credit(engagement: Engagement, place: Place, effect: str, revision: int, amount: int) -> None:

@@ -12,7 +12,7 @@ from milepost.core.outputs import InvoiceLine
 from milepost.core.posting import raise_retention
 from milepost.core.rules import moments, retention
 
-__all__ = ["NAMED", "DueRelease", "fired", "pay_out", "release", "schedule"]
+__all__ = ["NAMED", "DueRelease", "fired", "give_back", "pay_out", "release", "schedule"]
 
 NAMED = 10_000  # ids in one retention event: 100,000 would not fit into a record
 
@@ -62,12 +62,25 @@ def release(engagement: Engagement) -> None:
         if place == len(rules) == len(_rules(engagement)):
             amount, until = retention.held_now(account), END_OF_TIME
         else:
-            held = account.released_minor + holds.accepted_by(engagement, rule.id, moment)
-            amount = money.percentage_of(held, cumulative, engagement.agreed.rounding) - account.released_minor
+            released = account.released_minor - account.excess_minor
+            held = released + holds.accepted_by(engagement, rule.id, moment)
+            amount = money.percentage_of(held, cumulative, engagement.agreed.rounding) - released
             until = moment
         if amount > 0:
             signed = account.signoff_causes if moments.needs_signoff(rule.when) and account.signoff_at else ()
             pay_out(engagement, rule.id, amount, moment, until, signed)
+
+
+def give_back(engagement: Engagement) -> None:
+    """Pay out what is held beyond what an amendment's lower rate withholds: one release, before fees' differences."""
+    account, terms = engagement.account, engagement.agreed
+    if account.suspended:
+        return
+    amount = retention.excess(account, terms)
+    if amount > 0:
+        number = max(v.contract.version for v in terms.versions[1:] if v.mode == "catch_up")
+        account.excess_minor += amount
+        pay_out(engagement, f"v{number}", amount, engagement.at, END_OF_TIME)
 
 
 def pay_out(

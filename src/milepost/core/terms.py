@@ -153,6 +153,22 @@ class Terms:
             rate = money.ratio(step.rate)
         return (*found, (None, rate))
 
+    def withholding(self, at: int) -> "Terms":
+        """The version whose retention applies to gross accepted at the instant; of an engagement's terms."""
+        found = self.versions[0]
+        for terms in self.versions[1:]:
+            if terms.mode == "catch_up" or at >= terms.since:
+                found = terms
+        return found
+
+    def withheld_by(self, version: int) -> "Terms":
+        """The version whose retention applies to gross accepted in the time of `version`: a catch_up takes all."""
+        found = self.versions[0]
+        for terms in self.versions[1:]:
+            if terms.mode == "catch_up" or terms.contract.version <= version:
+                found = terms
+        return found
+
     def subject(self, milestone: Milestone) -> bool:
         """Whether retention is withheld from the milestone's lines."""
         retention = self.contract.retention

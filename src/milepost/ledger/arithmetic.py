@@ -91,7 +91,7 @@ def _target(line: InvoiceLine, before: Sequence[InvoiceLine], held: int, contrac
     lines = [one for one in (*before, line) if _subject(terms, definitions.get(one.milestone_id or ""))]
     subject = sum(one.gross_minor for one in lines)
     # an explanation has this version only; where a cap is of an earlier one's value, the numbers do not meet
-    target = retention.target(terms, subject, contract.value_minor)
+    target = retention.target(terms, {contract.version: subject}, contract.value_minor)
     if target - held != line.retained_minor:
         return []
     cap = terms.cap_minor(contract.value_minor)
