@@ -102,7 +102,10 @@ def _open(engagement: Engagement) -> Intake:
     engagement.load_terms()
     amendments.note_due(engagement)
     time_and_materials.prepare(engagement)
-    return Intake(APPLIED, concerned=everything(engagement))
+    # nothing that repeats is known of yet: no store is asked for a range of keys
+    milestones = engagement.agreed.milestones
+    once = [Place(name) for name in engagement.agreed.ordered if milestones[name].repeats == "none"]
+    return Intake(APPLIED, concerned=(*once, signing.SIGNOFF))
 
 
 def _tick(staged: Staged, received: Received) -> list[Output]:
