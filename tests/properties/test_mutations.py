@@ -25,15 +25,15 @@ FAULTS = {
     "retention is rounded line by line": Fault(
         31,
         "rules/retention.py",
-        "target = money.percentage_of(subject_minor,",
-        "target = account.held_minor + money.percentage_of(subject_minor - account.subject_minor,",
+        "wanted = target(terms, account.subject_minor + subject_minor, account.original_value_minor) - account.held_",
+        "wanted = target(terms, subject_minor, None) - 0 * account.held_",
     ),
-    "retention has no cap": Fault(1, "rules/retention.py", "if terms.cap_minor is not None:", "if False:"),
+    "retention has no cap": Fault(1, "rules/retention.py", "if cap is None else", "if True else"),
     "the cap is a percentage of the fees": Fault(
         1,
         "terms.py",
-        "return money.percentage_of(value, share, self.rounding)",
-        "return money.percentage_of(sum(self.fees.values()), share, self.rounding)",
+        "return money.percentage_of(value or 0,",
+        "return money.percentage_of(sum(self.fees.values()),",
     ),
     "equal remainders go to the latest milestone": Fault(
         59, "money.py", "(parts[i] - exact[i], i)", "(parts[i] - exact[i], -i)"
@@ -59,9 +59,7 @@ FAULTS = {
     "who reported may sign alone": Fault(41, "rules/approvals.py", "== {self._reporter}", "== {None}"),
     "a signature is for ever": Fault(35, "rules/approvals.py", "self.signatures.pop(key, None) is None", "True"),
     "a deputy's last day is not theirs": Fault(124, "terms.py", "day <= holder.until", "day < holder.until"),
-    "dependencies do not matter": Fault(
-        6, "entitlement.py", "and true_at(self.depends, at, self.report, submission.level)", ""
-    ),
+    "dependencies do not matter": Fault(6, "entitlement.py", "and true_at(self.depends, at, self.report, claimed)", ""),
     "an older revision wins": Fault(
         59, "rules/kpis.py", "(known.revision, known.final) <", "(known.revision, known.final) >"
     ),
@@ -69,9 +67,11 @@ FAULTS = {
         59, "rules/kpis.py", "if len({money.canonical(v.value)", "if 0 > len({money.canonical(v.value)"
     ),
     "values are not left out by status": Fault(6, "rules/kpis.py", 'gate.status != "any" and', "False and"),
-    "a sign-off waits for nobody": Fault(2, "settlement.py", "_is_over(accepted, at, terminated) for", "True for"),
+    "a sign-off waits for nobody": Fault(
+        2, "signing.py", "_all_over(engagement) if place == SIGNOFF", "spans.ALWAYS if place == SIGNOFF"
+    ),
     "what is accepted after the sign-off is withheld": Fault(
-        14, "billing.py", "signed_off is not None and at >", "False and at >"
+        14, "posting.py", "signed_off is not None and at >", "False and at >"
     ),
     "suspended engagements bill": Fault(10, "fold.py", "if not engagement.account.suspended:", "if True:"),
     "the termination ends nothing": Fault(
@@ -86,9 +86,9 @@ FAULTS = {
     ),
     "a correction after the sign-off undoes it": Fault(
         3,
-        "settlement.py",
-        "for since, level in reversed(accepted) if since <= at",
-        "for since, level in reversed(accepted)",
+        "signing.py",
+        "accepted[i + 1][0] if i + 1 < len(accepted) else END_OF_TIME",
+        "END_OF_TIME if i + 1 == len(accepted) else since",
     ),
 }
 

@@ -65,12 +65,7 @@ def allocate(value: int, shares: Sequence[Decimal], rounding: str) -> list[int]:
     """Percentages of `value` that add up to round(sum of shares x value): largest remainder, ties to the earliest."""
     exact = [Fraction(share) * value / 100 for share in shares]
     whole = sum(exact, Fraction(0))
-    total = round_ratio(whole.numerator, whole.denominator, rounding)
-    parts = [part.numerator // part.denominator for part in exact]
-    order = sorted(range(len(shares)), key=lambda i: (parts[i] - exact[i], i))
-    for i in order[: total - sum(parts)]:
-        parts[i] += 1
-    return parts
+    return _largest_remainder(round_ratio(whole.numerator, whole.denominator, rounding), exact)
 
 
 def distribute(total: int, weights: Sequence[Fraction]) -> list[int]:
@@ -78,7 +73,10 @@ def distribute(total: int, weights: Sequence[Fraction]) -> list[int]:
     whole = sum(weights, Fraction(0))
     if not whole:
         return [0] * len(weights)
-    exact = [total * weight / whole for weight in weights]
+    return _largest_remainder(total, [total * weight / whole for weight in weights])
+
+
+def _largest_remainder(total: int, exact: Sequence[Fraction]) -> list[int]:
     parts = [part.numerator // part.denominator for part in exact]
     order = sorted(range(len(parts)), key=lambda i: (parts[i] - exact[i], i))
     for i in order[: total - sum(parts)]:
