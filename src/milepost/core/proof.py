@@ -50,6 +50,7 @@ def prove(engagement: Engagement, place: Place, part: Occurrence, found: Assessm
         causes.add(claim.report.cause)
         evidence.update({(e.name, e.sha256): e for e in claim.report.evidence})
     signed: list[Decision | FilingDecision] = [decision for _, decision in claim.ballot.signatures.values()]
+    causes.update(f"tick:{instant_text(tick)}" for tick in claim.ballot.ticks())
     for decision in [*signed, *decided]:
         causes.add(decision.cause)
         evidence.update({(e.name, e.sha256): e for e in decision.evidence})
