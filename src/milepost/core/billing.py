@@ -3,6 +3,7 @@
 from milepost.core import money
 from milepost.core.calendar import local_date
 from milepost.core.contract import Milestone
+from milepost.core.disputes import credit_milestone
 from milepost.core.engagement import Engagement
 from milepost.core.entitlement import Assessment, percent_text
 from milepost.core.facts import Occurrence, Place
@@ -13,17 +14,25 @@ from milepost.core.proof import prove
 from milepost.core.rules import kpis
 from milepost.core.rules.fees import Price
 
-__all__ = ["bill", "entitled"]
+__all__ = ["bill", "entitled", "taken"]
 
 
 def entitled(engagement: Engagement, place: Place, found: Assessment) -> int:
-    """The gross that what is accepted is worth, in minor units."""
-    return found.gross
+    """The gross that what is accepted is worth, in minor units, less what disputes and clawbacks took of it."""
+    part = engagement.occurrence(place)
+    return max(0, found.gross - part.clawed_minor - taken(engagement, part))
+
+
+def taken(engagement: Engagement, part: Occurrence) -> int:
+    """What disputes took, for good (rule 18); what is dated after the termination counts for nothing."""
+    return sum(amount for at, amount in part.taken if at <= engagement.until)
 
 
 def bill(engagement: Engagement, place: Place, part: Occurrence, found: Assessment) -> bool:
     """Raise the line that brings the occurrence from billed to entitled; False if there is no difference."""
     completion = percent_text(found.level)
+    if part.owed:
+        credit_milestone(engagement, place, completion)
     gross = entitled(engagement, place, found) - part.billed_minor
     if gross == 0:
         part.billed_completion = completion

@@ -23,6 +23,7 @@ __all__ = [
     "KpiValue",
     "LineFacts",
     "Occurrence",
+    "Owed",
     "ParkedEvent",
     "Parking",
     "Place",
@@ -93,6 +94,17 @@ class Timer(msgspec.Struct, array_like=True):
     reminded: int = 0  # reminders that are over
 
 
+class Owed(msgspec.Struct, frozen=True, array_like=True):
+    """A dispute was upheld: the credit that is to be raised, at once or when the engagement is resumed."""
+
+    dispute: str
+    line_id: str
+    effect: str  # of the disputed line
+    at: int
+    amount_minor: int
+    cause: str
+
+
 class Occurrence(msgspec.Struct, array_like=True):
     """One occurrence of a milestone: its facts, what is billed of it, and what was said about it last."""
 
@@ -117,6 +129,11 @@ class Occurrence(msgspec.Struct, array_like=True):
     timers: dict[str, Timer] = {}  # "submission.step hash" of what was asked with a deadline or reminders
     due: int | None = None  # the earliest of their instants that is in the index of what is due
     billed_acceptance: int | None = None  # when what was billed last had been accepted
+    taken: list[tuple[int, int]] = []  # disputes upheld: when, and how much; the entitlement stays lower by it
+    clawed_minor: int = 0  # taken by clawbacks
+    owed: list[Owed] = []
+    disputed_minor: int = 0  # in disputes that are open
+    dispute_lines: dict[str, int] = {}  # dispute id -> credits raised
 
 
 class KpiValue(msgspec.Struct, frozen=True, array_like=True):
@@ -237,6 +254,7 @@ class Waiting(msgspec.Struct, frozen=True, array_like=True):
     milestone: str
     name: str
     digest: bytes
+    line: str | None = None  # the line that a dispute names
 
 
 class Parking(msgspec.Struct, array_like=True):

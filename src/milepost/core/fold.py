@@ -35,8 +35,8 @@ from milepost.core.gates import leaves
 from milepost.core.hours import TIME
 from milepost.core.intake import APPLIED, DEAD, PARKED, REFUSED, Intake, everything, take
 from milepost.core.invariants import conserve
-from milepost.core.outputs import DeadLetter, Output
-from milepost.core.parking import park, parked_names, retry
+from milepost.core.outputs import DeadLetter, InvoiceLine, Output
+from milepost.core.parking import park, parked_names, retry, retry_lines
 from milepost.core.parts import Staged
 from milepost.core.rules.approvals import EVIDENCE_MISSING, OUTSIDE_WINDOW
 from milepost.core.terms import AMENDMENT
@@ -78,8 +78,7 @@ def fold(staged: Staged, received: Received) -> list[Output]:
         return [DeadLetter(reason=intake.reason or "", message=intake.message)]
     _settle(engagement, intake)
     outputs = list(engagement.outputs)
-    if engagement.account.version != version:
-        outputs.extend(_retry(staged, engagement))
+    outputs.extend(_retry(staged, engagement, version))
     return outputs
 
 
@@ -133,17 +132,18 @@ def _tick(staged: Staged, received: Received) -> list[Output]:
             places = [*moved, *everything(engagement), *places]
         _settle(engagement, Intake(APPLIED, concerned=tuple(dict.fromkeys(places))))
         outputs.extend(engagement.outputs)
-        if engagement.account.version != version:
-            outputs.extend(_retry(staged, engagement))
+        outputs.extend(_retry(staged, engagement, version))
     return outputs
 
 
-def _retry(staged: Staged, engagement: Engagement) -> list[Output]:
-    """Fold what was parked again: it may be known now."""
+def _retry(staged: Staged, engagement: Engagement, version: int) -> list[Output]:
+    """Fold again what was parked and may be known now: all of it under a new version, else what names a new line."""
     if not engagement.account.parked:
         return []
+    raised = {output.line_id for output in engagement.outputs if isinstance(output, InvoiceLine)}
     engagement.outputs.clear()
-    waiting = retry(engagement)
+    again = engagement.account.version != version
+    waiting = retry(engagement) if again else retry_lines(engagement, raised)
     outputs = list(engagement.outputs)
     for received in waiting:
         outputs.extend(
@@ -175,7 +175,8 @@ def _settle(engagement: Engagement, intake: Intake) -> None:
         statuses.flag(engagement, place, part, assessment)
         statuses.state(engagement, place, part, assessment, parked_names(engagement, place.milestone))
         engagement.save_occurrence(place, part)
-    time_and_materials.settle(engagement, due=Place(TIME) in intake.concerned)
+    months = tuple(place.occurrence for place in intake.concerned if not place.milestone and place.occurrence)
+    time_and_materials.settle(engagement, Place(TIME) in intake.concerned, months)
     settlement.release(engagement)
     signoff.signoff_status(engagement, found.get(signing.SIGNOFF), parked_names(engagement, "@signoff"))
     conserve(engagement.name, engagement.account)

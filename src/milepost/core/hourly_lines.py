@@ -22,34 +22,29 @@ _encode = msgspec.msgpack.Encoder().encode
 
 def bill_tally(
     engagement: Engagement, month: str, part: Month, tally: Tally, limit: int | None, total: int, cause: str
-) -> int:
+) -> None:
     """Raise the line that brings the tally from billed to worth, within what `total` leaves of the limit.
 
-    Returns what the tally is worth in minor units without the limit; `tally.billed_minor` is what is billed.
+    `tally.over_minor` says what is above the limit, in minor units.
     """
-    worth = _worth(engagement, tally)
-    allowed = worth if limit is None else min(worth, max(0, limit - total))
+    worth = _amount(engagement, tally, Fraction(tally.quantity))
+    within = worth if limit is None else min(worth, max(0, limit - total))
+    # what a dispute took stays taken, and takes no more than there is
+    allowed = max(min(0, within), within - sum(taken for _, taken in tally.taken))
     gross = allowed - tally.billed_minor
     if gross:
         _raise(engagement, month, tally, gross, allowed, cause)
-    over = worth - allowed
+    over = worth - within
     if over > tally.over_minor:
         engagement.audit("WAITING", "NOT_TO_EXCEED")
     tally.over_minor = over
     if gross or not over:
         tally.causes, tally.changes = [], 0
-    return worth
 
 
 def _amount(engagement: Engagement, tally: Tally, quantity: Fraction) -> int:
     contract = engagement.agreed.contract
     return usage.amount_minor(quantity, tally.price, contract.currency_exponent, engagement.agreed.rounding)
-
-
-def _worth(engagement: Engagement, tally: Tally) -> int:
-    """What the hours are worth less what disputes took, which takes no more than there is."""
-    amount = _amount(engagement, tally, Fraction(tally.quantity))
-    return max(min(0, amount), amount - sum(taken for _, taken in tally.taken))
 
 
 def _quantity(engagement: Engagement, tally: Tally, gross: int, allowed: int) -> Fraction:

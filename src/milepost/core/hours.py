@@ -7,6 +7,7 @@ changed. Quantities are exact ratios, written "numerator/denominator" in the uni
 import msgspec
 
 from milepost.core.engagement import Engagement
+from milepost.core.facts import Owed
 from milepost.core.ids import escape
 
 __all__ = [
@@ -76,6 +77,7 @@ class Month(msgspec.Struct, array_like=True):
     status_digest: bytes = b""
     disputed_minor: int = 0
     disputes: dict[str, int] = {}  # dispute id -> credits raised
+    owed: list[Owed] = []
 
 
 class Hours(msgspec.Struct, array_like=True):

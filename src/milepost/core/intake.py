@@ -5,7 +5,7 @@ An intake says what became of the event and which milestones it concerns; it rai
 
 import re
 
-from milepost.core import amendments, money, time_and_materials
+from milepost.core import amendments, disputes, money, time_and_materials
 from milepost.core.calendar import END_OF_TIME
 from milepost.core.contract import Milestone, RateCard
 from milepost.core.engagement import Engagement
@@ -44,7 +44,8 @@ def take(engagement: Engagement) -> Intake:
     if account.terminated_at is not None and engagement.at > account.terminated_at and not signs_off:
         # It takes its place among its kind all the same, where nothing reads it: one that came just before the
         # termination was known has its place there too, and must not make a difference.
-        _fact(engagement, event)
+        if not isinstance(event, DisputeEvent):  # a dispute is not among others: what it says would be done
+            _fact(engagement, event)
         return refused("ENGAGEMENT_CLOSED")
     return _fact(engagement, event)
 
@@ -67,7 +68,8 @@ def _fact(engagement: Engagement, event: Event) -> Intake:
     if isinstance(event, UsageEvent):
         return Intake(*time_and_materials.take(engagement, event))
     assert isinstance(event, DisputeEvent)
-    return parked("UNKNOWN_LINE")
+    what, reason, concerned = disputes.take(engagement, event)
+    return Intake(what, reason, concerned)
 
 
 def _lifecycle(engagement: Engagement, event: EngagementEvent) -> Intake:

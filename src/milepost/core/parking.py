@@ -11,6 +11,7 @@ import msgspec
 from milepost.core.engagement import Engagement
 from milepost.core.events import (
     ApprovalDecision,
+    DisputeEvent,
     EngagementEvent,
     Event,
     MilestoneEvent,
@@ -21,7 +22,7 @@ from milepost.core.events import (
 from milepost.core.facts import ParkedEvent, Parking, Waiting, parked_key, parking_key
 from milepost.core.outputs import DeadLetter, MilestoneStatus, Output
 
-__all__ = ["PARKED_BYTES", "PARKED_EVENTS", "park", "parked_names", "retry"]
+__all__ = ["PARKED_BYTES", "PARKED_EVENTS", "park", "parked_names", "retry", "retry_lines"]
 
 PARKED_EVENTS = 1_000  # of one engagement
 PARKED_BYTES = 1 << 20
@@ -48,7 +49,7 @@ def park(engagement: Engagement, reason: str) -> list[Output]:
     milestone = _milestone(received.event)
     parked = ParkedEvent(received.event, received.topic, received.partition, received.offset, received.recorded_at)
     engagement.staged.save(parked_key(engagement.name, len(parking.waiting)), parked)
-    parking.waiting.append(Waiting(milestone, f"{reason} {engagement.cause}", digest))
+    parking.waiting.append(Waiting(milestone, f"{reason} {engagement.cause}", digest, _line(received.event)))
     parking.bytes += len(event)
     engagement.staged.save(parking_key(engagement.name), parking)
     engagement.account.parked = len(parking.waiting)
@@ -75,6 +76,36 @@ def retry(engagement: Engagement) -> list[Received]:
         if name not in engagement.agreed.signable:
             engagement.outputs.append(_unknown(engagement, name))  # nothing waits there any more
     return found
+
+
+def retry_lines(engagement: Engagement, raised: set[str]) -> list[Received]:
+    """Take out, in order, what waits for one of the lines that were raised."""
+    parking, staged = _parking(engagement), engagement.staged
+    if not any(waiting.line in raised for waiting in parking.waiting):
+        return []
+    kept: list[tuple[Waiting, ParkedEvent]] = []
+    found: list[Received] = []
+    for place, waiting in enumerate(parking.waiting):
+        parked = staged.load(parked_key(engagement.name, place), ParkedEvent)
+        assert parked is not None, f"{engagement.name}: the index names a parked event that is not there"
+        staged.delete(parked_key(engagement.name, place))
+        if waiting.line in raised:
+            found.append(Received(parked.event, parked.topic, parked.partition, parked.offset, parked.recorded_at))
+            parking.bytes -= len(_encode(parked.event))
+        else:
+            kept.append((waiting, parked))
+    for place, (_, parked) in enumerate(kept):
+        staged.save(parked_key(engagement.name, place), parked)
+    parking.waiting = [waiting for waiting, _ in kept]
+    staged.save(parking_key(engagement.name), parking)
+    engagement.account.parked = len(kept)
+    engagement.save()
+    engagement.outputs.append(_unknown(engagement, ""))  # where disputes of unknown lines are shown
+    return found
+
+
+def _line(event: Event) -> str | None:
+    return event.line_id if isinstance(event, DisputeEvent) else None
 
 
 def parked_names(engagement: Engagement, milestone: str) -> list[str]:

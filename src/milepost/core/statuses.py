@@ -7,7 +7,7 @@ import msgspec
 
 from milepost.core import gates as gating
 from milepost.core import lifecycle, money
-from milepost.core.billing import entitled
+from milepost.core.billing import entitled, taken
 from milepost.core.calendar import END_OF_TIME, until_text
 from milepost.core.claims import Submission
 from milepost.core.contract import (
@@ -90,7 +90,9 @@ def state(engagement: Engagement, place: Place, part: Occurrence, found: Assessm
         billed_completion=part.billed_completion if part.billed_minor or found.gross == 0 else "0",
         missing=() if now == "CANCELLED" else outstanding(engagement, place, part, found),
         parked=tuple(early + parked),
-        at_stake_minor=0 if now == "CANCELLED" else found.whole - part.billed_minor,
+        at_stake_minor=0
+        if now == "CANCELLED"
+        else max(0, found.whole - part.clawed_minor - taken(engagement, part)) - part.billed_minor,
         currency=terms.contract.currency,
         currency_exponent=terms.contract.currency_exponent,
         submission=last.number if last else 0,
@@ -99,7 +101,7 @@ def state(engagement: Engagement, place: Place, part: Occurrence, found: Assessm
         submitted_at=last.opened_at if last else None,
         accepted_at=found.accepted_at if found.level > 0 else None,
         billed_at=part.billed_at if part.billed_minor else None,
-        disputed_minor=0,
+        disputed_minor=part.disputed_minor,
     )
     part.status_digest = say(engagement, status, part.status_digest)
 

@@ -13,6 +13,7 @@ import msgspec
 from milepost.core import money
 from milepost.core.calendar import instant_text
 from milepost.core.contract import Rate, TimeAndMaterials
+from milepost.core.disputes import credit_hours
 from milepost.core.engagement import Engagement
 from milepost.core.events import EngagementEvent, UsageEvent
 from milepost.core.facts import Place, due_key
@@ -93,8 +94,14 @@ def recount(engagement: Engagement, amended: bool = False) -> None:
         _schedule(engagement, hours)
 
 
-def settle(engagement: Engagement, due: bool) -> None:
-    """Bill what has ended if a run is due, or was while the engagement was suspended."""
+def settle(engagement: Engagement, due: bool, disputed: tuple[str, ...]) -> None:
+    """Bill what has ended if a run is due, or was while the engagement was suspended; credit the `disputed` months."""
+    for month in disputed:
+        _changed(engagement, month)  # a credit frees room within the limit
+    if isinstance(engagement.received.event, EngagementEvent) and not engagement.account.suspended:
+        disputed = tuple(_hours(engagement).changed)
+    for month in disputed:
+        credit_hours(engagement, month)
     if not due and not isinstance(engagement.received.event, EngagementEvent):
         return
     hours = _hours(engagement)
@@ -229,9 +236,9 @@ def _bill_month(engagement: Engagement, month: str, order: list[str], limit: int
     part = tallied(engagement, month)
     over = 0
     for tally in sorted(part.tallies, key=lambda tally: _place(tally, order)):
-        worth = bill_tally(engagement, month, part, tally, limit, total, cause)
+        bill_tally(engagement, month, part, tally, limit, total, cause)
         total += tally.billed_minor
-        over += worth - tally.billed_minor
+        over += tally.over_minor
     month_status(engagement, month, part, over, limit)
     engagement.staged.save(month_key(engagement.name, month), part)
     return total
