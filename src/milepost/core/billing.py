@@ -2,6 +2,7 @@
 
 from milepost.core import money
 from milepost.core.calendar import local_date
+from milepost.core.clawing import claw, clawed
 from milepost.core.contract import Milestone
 from milepost.core.disputes import credit_milestone
 from milepost.core.engagement import Engagement
@@ -29,10 +30,27 @@ def taken(engagement: Engagement, part: Occurrence) -> int:
 
 
 def bill(engagement: Engagement, place: Place, part: Occurrence, found: Assessment) -> bool:
-    """Raise the line that brings the occurrence from billed to entitled; False if there is no difference."""
-    completion = percent_text(found.level)
+    """Raise the lines that bring the occurrence from billed to entitled; False if there is no difference."""
+    fires = clawed(engagement, place, part, found)
+    took = sum(fire.amount_minor for fire in fires)
+    # late facts can make less of a clawback, or nothing: that is part of the difference that they make
+    part.clawed_minor = min(part.clawed_minor, took)
     if part.owed:
-        credit_milestone(engagement, place, completion)
+        credit_milestone(engagement, place, percent_text(found.level))
+    billed = _difference(engagement, place, part, found)
+    if took > part.clawed_minor:
+        part.clawed_minor = took
+        gross = entitled(engagement, place, found) - part.billed_minor
+        if gross:
+            part.lines += 1
+            line = _line(engagement, place, part, found, "CLAWBACK", gross, fires[-1].at)
+            claw(engagement, place, part, line, fires[-1], gross)
+            return True
+    return billed
+
+
+def _difference(engagement: Engagement, place: Place, part: Occurrence, found: Assessment) -> bool:
+    completion = percent_text(found.level)
     gross = entitled(engagement, place, found) - part.billed_minor
     if gross == 0:
         part.billed_completion = completion
@@ -62,7 +80,7 @@ def bill(engagement: Engagement, place: Place, part: Occurrence, found: Assessme
 def _kind(part: Occurrence, found: Assessment, gross: int, period: tuple[int, int] | None) -> str:
     """MILESTONE for what came about or grew, REVERSAL for what is brought to zero, ADJUSTMENT for the rest."""
     if gross < 0:
-        return "ADJUSTMENT" if found.gross else "REVERSAL"
+        return "ADJUSTMENT" if part.billed_minor + gross else "REVERSAL"
     came_about = part.billed_minor == 0 and found.basis != NO_BASIS
     newer = period is not None and part.billed_period is not None and period > part.billed_period
     grown = found.level > money.percent(part.billed_completion)

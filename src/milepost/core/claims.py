@@ -79,11 +79,13 @@ class Assessment:
         "submissions",
         "unpriced",
         "whole",
+        "worth",
     )
 
     def __init__(self) -> None:
         self.submissions: list[Submission] = []
         self.accepted: list[tuple[int, Decimal]] = []
+        self.worth: list[tuple[int, int]] = []  # (since, amount to date), as `accepted`
         self.level = _NOTHING
         self.basis = NO_BASIS  # what the accepted amount is computed from beside the level
         self.gross = 0  # entitled to date, in minor units
@@ -108,4 +110,6 @@ class Assessment:
         self.level, self.basis, self.gross = level, basis, gross
         if self.accepted and self.accepted[-1][0] == at:
             self.accepted.pop()
+            self.worth.pop()
         self.accepted.append((at, level))
+        self.worth.append((at, gross))

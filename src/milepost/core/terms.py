@@ -84,8 +84,11 @@ class Terms:
         self.due: list[tuple[int, str]] = []
         for name in self.ordered:
             fee = self.milestones[name].fee
+            clawback = self.milestones[name].clawback
             if isinstance(fee, Success):
                 _append(self.measured, fee.kpi, name)
+            if clawback is not None:
+                _append(self.measured, clawback.when.id, name)
             for gate in leaves(gates(self.milestones[name])):
                 if isinstance(gate, MilestoneGate):
                     _append(self.dependants, gate.milestone, name)
