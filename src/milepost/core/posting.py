@@ -12,7 +12,7 @@ from milepost.core.holds import hold, take_back
 from milepost.core.outputs import InvoiceLine, RetentionEvent
 from milepost.core.rules import retention
 
-__all__ = ["credit", "post", "raise_retention", "subject_of"]
+__all__ = ["credit", "note", "post", "raise_retention", "subject_of"]
 
 
 def subject_of(engagement: Engagement, subject: bool, billed: int, subject_billed: int, gross: int, at: int) -> int:
@@ -42,8 +42,7 @@ def post(engagement: Engagement, place: Place, effect: str, line: InvoiceLine, s
     account.held_minor += retained
     engagement.outputs.append(line)
     engagement.audit("LINE", line.kind, line.line_id)
-    known = LineFacts(place.milestone, place.occurrence, effect, line.revision, line.gross_minor, line.accepted_at)
-    engagement.staged.save(line_key(engagement.name, line.line_id), known)
+    note(engagement, place, effect, line)
     if retained:
         _withhold(engagement, place, effect, line, retained)
     return line
@@ -56,6 +55,12 @@ def _version(engagement: Engagement, line: InvoiceLine) -> int:
         charge = engagement.staged.load(line_key(engagement.name, line.corrects_line_id), LineFacts)
         at = at if charge is None else charge.accepted_at
     return engagement.agreed.withholding(at).contract.version
+
+
+def note(engagement: Engagement, place: Place, effect: str, line: InvoiceLine) -> None:
+    """Keep what a dispute must know of a line."""
+    known = LineFacts(place.milestone, place.occurrence, effect, line.revision, line.gross_minor, line.accepted_at)
+    engagement.staged.save(line_key(engagement.name, line.line_id), known)
 
 
 def credit(engagement: Engagement, place: Place, effect: str, revision: int, amount: int) -> None:

@@ -9,7 +9,7 @@ from milepost.core.contract import Release
 from milepost.core.engagement import Engagement
 from milepost.core.facts import Place, due_key
 from milepost.core.outputs import InvoiceLine
-from milepost.core.posting import raise_retention
+from milepost.core.posting import note, raise_retention
 from milepost.core.rules import moments, retention
 
 __all__ = ["NAMED", "DueRelease", "fired", "give_back", "pay_out", "release", "schedule"]
@@ -134,6 +134,7 @@ def pay_out(
     account.payable_minor += amount
     engagement.outputs.append(line)
     engagement.audit("LINE", line.kind, line.line_id)
+    note(engagement, Place(""), effect, line)
     identity = ids.identify("retention", engagement.name, "", "", effect, revision)
     raise_retention(engagement, identity, line, "RELEASED", amount, release_id, tuple(named[:NAMED]))
 
