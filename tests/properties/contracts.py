@@ -5,6 +5,8 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from milepost.core.contract import (
     Cap,
     Completed,
@@ -22,13 +24,14 @@ from milepost.core.contract import (
     Release,
     Retention,
     Step,
+    Success,
 )
+from tests.properties.features import CARDS, FILINGS, FIRST_DAY, Features
 
 PEOPLE = ("ana", "bob", "carol", "dave")
 ROLES = ("lead", "ap", "cfo")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_DAY = date(2026, 3, 25)  # the clocks of Berlin change four days later
 
 
 class Chooser:
@@ -39,6 +42,7 @@ class Chooser:
         self.calm = rng.randrange(100) < 65  # most things go well: there must be money for the rest to go wrong with
         self.zone = rng.choice(("Europe/Berlin", "Europe/Berlin", "America/New_York", "Asia/Tokyo"))
         self.instants = self._instants()
+        self.features = Features.some(rng, self.calm, frozenset(only.get("without", ())))
 
     def chance(self, percent: int) -> bool:
         return self.rng.randrange(100) < percent
@@ -53,7 +57,7 @@ class Chooser:
         """A handful of moments on a handful of days; midnight is one of them."""
         found = set()
         for _ in range(self.rng.choice((4, 8, 14))):
-            day = _FIRST_DAY + timedelta(days=self.rng.randrange(8))
+            day = FIRST_DAY + timedelta(days=self.rng.randrange(8))
             found.add(self.at(day, self.rng.choice((0, 0, 9, 9, 10, 23))))
         return sorted(found)
 
@@ -74,8 +78,10 @@ class Chooser:
             "quorum": Policy((Step("ap", 2), *([Step("cfo")] if self.chance(50) else [])), self.chance(30)),
         }
         count = rng.choice((1, 1, 2, 2, 3, 4))
-        ids = [f"m{place}" for place in range(1, count + 1)]
-        milestones = tuple(self._milestone(ids, place, sorted(policies)) for place in range(count))
+        made: list[Milestone] = []
+        for place in range(1, count + 1):
+            made.append(self._milestone(f"m{place}", made, sorted(policies)))
+        milestones = tuple(made)
         if rng.randrange(3) == 0:
             milestones = tuple(rng.sample(milestones, count))  # what is depended on need not come first
         return Contract(
@@ -85,40 +91,66 @@ class Chooser:
             currency=rng.choice(("EUR", "EUR", "JPY", "KWD")),
             currency_exponent=2,
             timezone=self.zone,
-            effective_from=_FIRST_DAY + timedelta(days=rng.choice((0, 0, 0, 1))),
+            effective_from=FIRST_DAY + timedelta(days=rng.choice((0, 0, 0, 1))),
             milestones=milestones,
             value_minor=rng.choice((10_000, 10_001, 999_999)),
             rounding=rng.choice(("half_up", "half_even")),
             people=self._people(),
             policies=policies,
             retention=self._retention(),
+            signoff_approval=rng.choice(sorted(policies)) if self.features.has("signoff", 80) else None,
+            customer_metadata={"payer_id": "B"} if self.chance(30) else {},
+            rate_cards={"payers": CARDS},
         )
 
     def _people(self) -> dict[str, tuple[Person, ...]]:
         people = {role: tuple(Person(name) for name in self.rng.sample(PEOPLE, 3)) for role in ROLES}
         if self.chance(20):
-            deputy = Person(self.rng.choice(PEOPLE), _FIRST_DAY + timedelta(days=2), _FIRST_DAY + timedelta(days=4))
+            deputy = Person(self.rng.choice(PEOPLE), FIRST_DAY + timedelta(days=2), FIRST_DAY + timedelta(days=4))
             people["ap"] = (*(p for p in people["ap"] if p.id != deputy.id), deputy)
         return people
 
-    def _milestone(self, ids: list[str], place: int, policies: list[str]) -> Milestone:
-        rng = self.rng
+    def _milestone(self, name: str, others: list[Milestone], policies: list[str]) -> Milestone:
+        rng, features = self.rng, self.features
         amount = rng.choice((0, 1, 333, 100_005, 2_500_000)) if self.chance(60) else 100_005
         partial = rng.choice(("none", "tiers", "any"))
-        others = ids[:place]
-        return Milestone(
-            id=ids[place],
-            name=ids[place],
-            fee=Fixed(amount) if self.chance(60) else PercentOfValue(rng.choice(("33.33", "25", "12.5"))),
-            requires=self._requires(others),
+        repeats = features.repeats()
+        needed = [other.id for other in others if other.repeats == "none" or other.repeats == repeats]
+        gates = self._requires(needed) if repeats == "none" else self._repeated_gates(repeats, needed)
+        made = Milestone(
+            id=name,
+            name=name,
+            fee=Fixed(amount) if repeats != "none" or self.chance(60) else PercentOfValue(rng.choice(("33.33", "25"))),
+            requires=features.nested(gates, self._spare(needed)),
             approval=rng.choice(policies) if self.chance(70) else None,
             criteria=rng.choice((None, "It works: ja, völlig.")),
-            depends_on=self._depends_on(others),
+            depends_on=features.nested(self._depends_on(needed), self._spare(needed)),
             tiers=("60", "90", "100") if partial == "tiers" else ("100",),
             partial_any=partial == "any",
             optional=self.chance(20),
             retained=not self.chance(15),
+            repeats=repeats,
         )
+        fee = features.fee(made)
+        if fee is None:
+            return made
+        made = msgspec.structs.replace(made, fee=fee, tiers=("100",), partial_any=False)
+        if isinstance(fee, Success):
+            return msgspec.structs.replace(made, requires=features.success_gates(made.requires))
+        return made if Completed() in made.requires else msgspec.structs.replace(made, requires=(Completed(),))
+
+    def _repeated_gates(self, repeats: str, others: list[str]) -> tuple[Gate, ...]:
+        """The gate that makes the occurrences, and now and then another."""
+        return (*self.features.own_gates(repeats), *(self._depends_on(others) if self.chance(20) else ()))
+
+    def _spare(self, others: list[str]) -> Gate:
+        """A gate that stands beside another in `any_of` or `all_of`."""
+        choices: list[Gate] = [self._kpi_gate(), self._date_gate(), Completed(), EvidenceGate(("report",))]
+        if others:
+            choices.append(self._milestone_gate(others))
+        if "regulators" in self.features.groups:
+            choices.append(self.features.regulator_gate(self.rng.choice(FILINGS)))
+        return self.rng.choice(choices)
 
     def _requires(self, others: list[str]) -> tuple[Gate, ...]:
         gates: list[Gate] = [Completed()] if self.chance(90) else []
@@ -130,6 +162,8 @@ class Chooser:
             gates.append(self._date_gate())
         if others and self.chance(10):
             gates.append(self._milestone_gate(others))
+        if self.features.has("regulators", 50):
+            gates.append(self.features.regulator_gate(self.rng.choice(FILINGS)))
         return tuple(gates) or (self._kpi_gate(),)
 
     def _depends_on(self, others: list[str]) -> tuple[Gate, ...]:
@@ -140,13 +174,15 @@ class Chooser:
             gates.append(self._kpi_gate())
         if self.chance(15):
             gates.append(self._date_gate())
+        if self.features.has("regulators", 20):
+            gates.append(self.features.regulator_gate(self.rng.choice(FILINGS)))
         return tuple(gates)
 
     def _milestone_gate(self, others: list[str]) -> MilestoneGate:
         return MilestoneGate(self.rng.choice(others), self.rng.choice(("100", "100", "60", "50")))
 
     def _date_gate(self) -> DateGate:
-        return DateGate(_FIRST_DAY + timedelta(days=self.rng.randrange(9)))
+        return DateGate(self.features.day())
 
     def _kpi_gate(self) -> KpiGate:
         rng = self.rng

@@ -5,14 +5,13 @@ seed gives the same engagement always.
 """
 
 from dataclasses import dataclass, field
-from datetime import date
 from fractions import Fraction
 from random import Random
 from typing import Any
 
 import msgspec
 
-from milepost.core.contract import Contract, KpiGate, Milestone, Step
+from milepost.core.contract import Contract, Fixed, KpiGate, Milestone, Policy, RateCard, Step, Success
 from milepost.core.events import (
     ApprovalDecision,
     ClockTick,
@@ -21,11 +20,15 @@ from milepost.core.events import (
     Evidence,
     KpiEvent,
     MilestoneEvent,
+    RegulatorDecision,
     UsageEvent,
 )
 from milepost.core.fold import Received
+from milepost.sim.oracle_facts import SIGNOFF, Key
+from milepost.sim.oracle_gates import leaves
 from milepost.sim.oracle_votes import Content, claim_hash
 from tests.properties.contracts import PEOPLE, ROLES, Chooser
+from tests.properties.features import FILINGS, OCCURRENCES, PERIODS, REGULATORS
 
 TOPICS = {
     EngagementEvent: "engagements",
@@ -33,6 +36,7 @@ TOPICS = {
     KpiEvent: "kpi-events",
     ApprovalDecision: "approvals",
     ClockTick: "clock-ticks",
+    RegulatorDecision: "regulator-acceptances",
     UsageEvent: "usage-events",
 }
 
@@ -81,7 +85,7 @@ class _Maker(Chooser):
     def __init__(self, rng: Random, only: dict[str, Any]) -> None:
         super().__init__(rng, only)
         self.events = 0
-        self.reported: dict[str, list[int]] = {}  # milestone -> when it is reported on: signatures come about then
+        self.reported: dict[Key, list[int]] = {}  # occurrence -> when it is reported on: signatures come about then
 
     def make(self, seed: int) -> Engagement:
         made = Engagement(seed, self.contract())
@@ -89,6 +93,7 @@ class _Maker(Chooser):
             "engagements": self._engagement_events(made.contract),
             "milestone-events": self._repeated(self._reports(made.contract)),
             "kpi-events": self._repeated(self._values(made.contract)),
+            "regulator-acceptances": self._repeated(self._rulings(made.contract)),
             "approvals": self._repeated(self._decisions(made.contract)),
             "clock-ticks": self._ticks(),
         }
@@ -137,30 +142,33 @@ class _Maker(Chooser):
         rng = self.rng
         events: list[Event] = []
         for milestone in contract.milestones:
-            times = [self.moment() for _ in range(rng.choice((1, 1, 2, 3) if self.calm else (0, 1, 1, 2, 2, 3, 4)))]
-            if self.calm or self.chance(80):
-                times.sort()
-            self.reported[milestone.id] = times
-            for place, at in enumerate(times):
-                kinds = ("REPORTED",) if place == 0 else ("REPORTED", "REPORTED", "CORRECTED", "CORRECTED", "WITHDRAWN")
-                events.append(
-                    MilestoneEvent(
-                        **self._named(
-                            milestone_id=milestone.id if not self.chance(2) else "unknown",
-                            occurrence_id=None if not self.chance(2) else "2026-03",
-                            kind=rng.choice(kinds) if not self.chance(3) else rng.choice(("CORRECTED", "WITHDRAWN")),
-                            occurred_at=at,
-                            completion=self._completion(milestone),
-                            reported_by=rng.choice((None, None, *PEOPLE[:2])),
-                            evidence=tuple(rng.sample(_DOCUMENTS, rng.choice((0, 1, 1, 2))))
-                            if self.chance(25 if self.calm else 40)
-                            else _DOCUMENTS[:1],
-                        )
-                    )
-                )
+            for occurrence in OCCURRENCES[milestone.repeats]:
+                times = [self.moment() for _ in range(rng.choice((1, 1, 2, 3) if self.calm else (0, 1, 1, 2, 2, 3, 4)))]
+                if self.calm or self.chance(80):
+                    times.sort()
+                self.reported[(milestone.id, occurrence)] = times
+                events += [self._report(milestone, occurrence, place, at) for place, at in enumerate(times)]
         if not self.calm and self.chance(70):
             rng.shuffle(events)
         return events
+
+    def _report(self, milestone: Milestone, occurrence: str | None, place: int, at: int) -> Event:
+        rng = self.rng
+        kinds = ("REPORTED",) if place == 0 else ("REPORTED", "REPORTED", "CORRECTED", "CORRECTED", "WITHDRAWN")
+        return MilestoneEvent(
+            **self._named(
+                milestone_id=milestone.id if not self.chance(2) else "unknown",
+                occurrence_id=occurrence if not self.chance(2) else rng.choice((None, "2026-03")),
+                kind=rng.choice(kinds) if not self.chance(3) else rng.choice(("CORRECTED", "WITHDRAWN")),
+                occurred_at=at,
+                completion=self._completion(milestone),
+                reported_by=rng.choice((None, None, *PEOPLE[:2])),
+                evidence=tuple(rng.sample(_DOCUMENTS, rng.choice((0, 1, 1, 2))))
+                if self.chance(25 if self.calm else 40)
+                else _DOCUMENTS[:1],
+                attributes=self.features.attributes() if isinstance(milestone.fee, RateCard) else {},
+            )
+        )
 
     def _completion(self, milestone: Milestone) -> str:
         if milestone.partial_any or milestone.tiers != ("100",):
@@ -169,63 +177,112 @@ class _Maker(Chooser):
 
     def _values(self, contract: Contract) -> list[Event]:
         rng = self.rng
-        used = {g.id for m in contract.milestones for g in m.requires + m.depends_on if isinstance(g, KpiGate)}
+        gates = [gate for m in contract.milestones for gate in leaves(m.requires + m.depends_on)]
+        used = {gate.id for gate in gates if isinstance(gate, KpiGate)}
+        used |= {m.fee.kpi for m in contract.milestones if isinstance(m.fee, Success)}
         events: list[Event] = []
         for name in sorted(used):
-            for _ in range(rng.choice((1, 2, 3, 5))):
-                month = rng.choice((1, 2))
-                period = {
-                    "period_start": date(2026, month, 1),
-                    "period_end": date(2026, month, 28 if month == 2 else 31),
-                }
-                events.append(
-                    KpiEvent(
-                        **self._named(
-                            kpi_id=name,
-                            value=rng.choice(("0.85", "0.850", "0.9", "0.9", "0.9", "0.88", "0.849999", "0.95")),
-                            observed_at=self.moment(),
-                            unit=rng.choice((None, "P1", "P1")),
-                            revision=rng.choice((1, 1, 1, 2, 3)),
-                            status=rng.choice(("FINAL", "FINAL", "PROVISIONAL")),
-                            **(period if name == "monthly" else {}),
-                        )
-                        | {"source": rng.choice(("grafana", "grafana", "finance"))}
-                    )
-                )
+            events += [self._value(name) for _ in range(rng.choice((1, 2, 3, 5)))]
         if self.chance(10):
             events.append(KpiEvent(**self._named(kpi_id="unused", value="1", observed_at=self.moment())))
+        return events
+
+    def _value(self, name: str) -> Event:
+        rng = self.rng
+        starts, ends = rng.choice(PERIODS if name == "uptime" else PERIODS[:3])
+        by_period = name in ("monthly", "uptime") or (name == "revenue" and self.chance(70))
+        amounts = ("900", "1000", "1200", "1500", "1500.000", "2000", "3000", "1000.004", "1250.055")
+        shares = ("0.85", "0.850", "0.9", "0.9", "0.9", "0.88", "0.849999", "0.95")
+        return KpiEvent(
+            **self._named(
+                kpi_id=name,
+                value=rng.choice(amounts if name == "revenue" else shares),
+                observed_at=self.moment(),
+                unit=rng.choice((None, "P1", "P1")),
+                revision=rng.choice((1, 1, 1, 2, 3)),
+                status=rng.choice(("FINAL", "FINAL", "PROVISIONAL")),
+                **({"period_start": starts, "period_end": ends} if by_period else {}),
+            )
+            | {"source": rng.choice(("grafana", "grafana", "finance"))}
+        )
+
+    def _rulings(self, contract: Contract) -> list[Event]:
+        """Regulators' decisions; their order and dates may disagree, and confirmation ids come twice."""
+        rng = self.rng
+        if "regulators" not in self.features.groups:
+            return []
+        events: list[Event] = []
+        for filing in FILINGS:
+            for regulator in REGULATORS:
+                numbered = self.chance(60)
+                times = [self.moment() for _ in range(rng.choice((0, 1, 2, 2, 4)))]
+                if self.calm or self.chance(70):
+                    times.sort()
+                for place, at in enumerate(times, 1):
+                    good = rng.choice(("ACCEPTED", "ACCEPTED", "ACCEPTED", "VALIDATED", "RECEIVED"))
+                    confirmed = f"{filing}-{regulator}-{place}" if not self.chance(8) else rng.choice((None, "C"))
+                    events.append(
+                        RegulatorDecision(
+                            **self._named(
+                                filing_id=filing,
+                                regulator=regulator,
+                                decision=good if not self.chance(25) else rng.choice(("REJECTED", "REVOKED")),
+                                decided_at=at,
+                                confirmation_id=confirmed,
+                                sequence=(place if not self.chance(15) else rng.choice((1, 2)))
+                                if numbered and not self.chance(10)
+                                else None,
+                                milestone_id=rng.choice([None, *(m.id for m in contract.milestones)]),
+                            )
+                        )
+                    )
+        if not self.calm:
+            rng.shuffle(events)
         return events
 
     def _decisions(self, contract: Contract) -> list[Event]:
         rng = self.rng
         events: list[Event] = []
         for milestone in contract.milestones:
-            if milestone.approval is None:
-                continue
-            taken: set[str] = set()
-            for step in contract.policies[milestone.approval].steps:
-                signers = rng.sample(PEOPLE, rng.choice((1, 2, 3)))
-                holders = [person.id for person in contract.people[step.role]]
-                if self.calm or self.chance(80):
-                    free = [person for person in holders if person not in taken] or holders
-                    signers = rng.sample(free, min(len(free), step.quorum + self.chance(20)))
-                    taken.update(signers)
-                for _ in range(rng.choice((1, 1, 2, 3))):
-                    at = rng.choice(self.reported.get(milestone.id) or self.instants)
-                    place = self.instants.index(at) + rng.choice((-1, 0, 0, 1, 1, 1, 2, 5))
-                    place = max(0, min(place, len(self.instants) - 1))
-                    events += [self._decision(milestone, step, person, self.instants[place]) for person in signers]
+            for occurrence in OCCURRENCES[milestone.repeats]:
+                if milestone.approval is not None:
+                    policy = contract.policies[milestone.approval]
+                    events += self._decisions_on(contract, milestone, occurrence, policy)
+        if contract.signoff_approval is not None:
+            claim = Milestone(SIGNOFF, SIGNOFF, Fixed(0), (), contract.signoff_approval)
+            events += self._decisions_on(contract, claim, None, contract.policies[contract.signoff_approval])
         if self.chance(15 if self.calm else 40):
             rng.shuffle(events)
         elif self.chance(50):
             events.sort(key=lambda event: event.decided_at)  # type: ignore[union-attr]
         return events
 
-    def _decision(self, milestone: Milestone, step: Step, person: str, at: int) -> Event:
+    def _decisions_on(
+        self, contract: Contract, milestone: Milestone, occurrence: str | None, policy: Policy
+    ) -> list[Event]:
+        rng = self.rng
+        events: list[Event] = []
+        taken: set[str] = set()
+        for step in policy.steps:
+            signers = rng.sample(PEOPLE, rng.choice((1, 2, 3)))
+            holders = [person.id for person in contract.people[step.role]]
+            if self.calm or self.chance(80):
+                free = [person for person in holders if person not in taken] or holders
+                signers = rng.sample(free, min(len(free), step.quorum + self.chance(20)))
+                taken.update(signers)
+            for _ in range(rng.choice((1, 1, 2, 3))):
+                at = rng.choice(self.reported.get((milestone.id, occurrence)) or self.instants)
+                place = self.instants.index(at) + rng.choice((-1, 0, 0, 1, 1, 1, 2, 5))
+                place = max(0, min(place, len(self.instants) - 1))
+                events += [self._decision(milestone, occurrence, step, p, self.instants[place]) for p in signers]
+        return events
+
+    def _decision(self, milestone: Milestone, occurrence: str | None, step: Step, person: str, at: int) -> Event:
         rng = self.rng
         return ApprovalDecision(
             **self._named(
                 milestone_id=milestone.id,
+                occurrence_id=occurrence,
                 role=step.role if not self.chance(5) else rng.choice(ROLES),
                 approver=person,
                 decision="APPROVED"
@@ -233,17 +290,19 @@ class _Maker(Chooser):
                 else rng.choice(("REJECTED", "WITHDRAWN")),
                 decided_at=at if not self.chance(10) else self.moment(),
                 submission=rng.choice((1, 2)) if self.allowed("named", 8) else None,
-                submission_hash=self._hash(milestone) if self.allowed("named", 6) else None,
+                submission_hash=self._hash(milestone, occurrence) if self.allowed("named", 6) else None,
                 certified_completion=rng.choice(("60", "95", "90", "50")) if self.allowed("certified", 8) else None,
             )
         )
 
-    def _hash(self, milestone: Milestone) -> str:
+    def _hash(self, milestone: Milestone, occurrence: str | None) -> str:
         """Of a claim that may come about, or of none."""
         claim = Fraction(self._completion(milestone))
         hashes = tuple(sorted(item.sha256 for item in self.rng.choice((_DOCUMENTS[:1], _DOCUMENTS[:1], _DOCUMENTS))))
         return (
-            claim_hash(milestone.id, milestone.criteria, None, Content(claim, hashes)) if self.chance(85) else "0" * 64
+            claim_hash(milestone.id, milestone.criteria, occurrence, Content(claim, hashes))
+            if self.chance(85)
+            else "0" * 64
         )
 
     def _ticks(self) -> list[Event]:

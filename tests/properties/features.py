@@ -1,0 +1,174 @@
+"""What random engagements are made of beyond one fixed fee: named groups, so that each can be left out.
+
+A group is switched on when the fold has what it needs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from random import Random
+
+from milepost.core.contract import (
+    AllOf,
+    AnyOf,
+    Card,
+    Completed,
+    Fee,
+    Gate,
+    KpiGate,
+    Milestone,
+    RateCard,
+    RegulatorGate,
+    Success,
+    Tier,
+)
+
+SUPPORTED = frozenset({"occurrences", "regulators", "nesting", "success", "rate_cards", "signoff"})
+
+FIRST_DAY = date(2026, 3, 25)  # the clocks of Berlin change four days later
+REGULATORS, FILINGS = ("FDA", "EMA"), ("F1", "F2")
+OCCURRENCES = {
+    "none": (None,),
+    "monthly": ("2026-01", "2026-02"),
+    "per_filing": FILINGS,
+    "per_occurrence": ("o1", "o2"),
+}
+PERIODS = (
+    (date(2026, 1, 1), date(2026, 1, 31)),
+    (date(2026, 1, 1), date(2026, 1, 31)),
+    (date(2026, 2, 1), date(2026, 2, 28)),
+    (date(2026, 1, 17), date(2026, 2, 16)),  # its middle is on 1 February
+    (date(2026, 1, 16), date(2026, 2, 15)),  # its middle is on 31 January
+    (date(2026, 1, 3), date(2026, 1, 29)),  # 27 days
+    (date(2026, 1, 3), date(2026, 1, 28)),  # 26 days
+    (date(2026, 1, 1), date(2026, 2, 1)),  # 32 days
+    (date(2026, 1, 1), date(2026, 2, 2)),  # 33 days
+)
+CARDS = {
+    "A": Card(percent_of_charge="80"),
+    "B": Card(procedures={"p1": 9_250, "p2": 0}),
+    "C": Card(procedures={"p1": 12_000}, otherwise_minor=19_599),
+}
+
+
+@dataclass
+class Features:
+    """What one engagement has of the groups, by the choices of `rng`."""
+
+    rng: Random
+    groups: frozenset[str]
+    calm: bool
+
+    @classmethod
+    def some(cls, rng: Random, calm: bool, without: frozenset[str] = frozenset()) -> "Features":
+        """A few groups at a time: what they do together shows in few, too."""
+        every = sorted(SUPPORTED - without)
+        return cls(rng, frozenset(rng.sample(every, min(len(every), rng.choice((0, 1, 1, 2, 2, 3))))), calm)
+
+    def has(self, group: str, percent: int = 100) -> bool:
+        """Whether the engagement has the group, and this time."""
+        return group in self.groups and self.rng.randrange(100) < percent
+
+    # -- gates
+
+    def repeats(self) -> str:
+        """How a milestone repeats."""
+        if not self.has("occurrences", 60):
+            return "none"
+        kinds = ["monthly", "per_occurrence", *(["per_filing"] * 2 if "regulators" in self.groups else [])]
+        return self.rng.choice(kinds)
+
+    def own_gates(self, repeats: str) -> list[Gate]:
+        """The gate that makes the occurrences of a milestone that repeats."""
+        rng = self.rng
+        if repeats == "monthly":
+            least, status = rng.choice(("0.85", "0.9")), rng.choice(("any", "any", "final"))
+            uptime: Gate = KpiGate(id="uptime", at_least=least, status=status)
+            found = [uptime] if rng.randrange(4) else []
+            return [*found, Completed()] if not found or rng.randrange(3) == 0 else found
+        if repeats == "per_filing":
+            return [self.regulator_gate(None), *([Completed()] if rng.randrange(4) == 0 else [])]
+        return [Completed()]
+
+    def regulator_gate(self, filing: str | None) -> RegulatorGate:
+        """A gate on one regulator or on both."""
+        by = self.rng.choice((REGULATORS[:1], REGULATORS[:1], REGULATORS[1:], REGULATORS))
+        return RegulatorGate(by, filing, self.rng.choice(("accepted", "accepted", "accepted", "validated", "received")))
+
+    def nested(self, gates: Sequence[Gate], spare: Gate) -> tuple[Gate, ...]:
+        """Some of the gates inside `any_of` or `all_of`, beside a spare one."""
+        found = list(gates)
+        if not found or not self.has("nesting", 60):
+            return tuple(found)
+        place = self.rng.randrange(len(found))
+        first = found[place]
+        found[place] = self.rng.choice(
+            (
+                AnyOf((first, spare)),
+                AnyOf((spare, first)),
+                AllOf((first, spare)),
+                AnyOf((AllOf((first, spare)), first)),
+                AllOf((AnyOf((first, spare)),)),
+            )
+        )
+        return tuple(found)
+
+    # -- fees
+
+    def fee(self, milestone: Milestone) -> Fee | None:
+        """A fee that follows facts, or None for one that the contract says."""
+        if self.has("success", 50):
+            return self._success(milestone.repeats)
+        if self.has("rate_cards", 60):
+            return RateCard("payers")
+        return None
+
+    def _success(self, repeats: str) -> Success:
+        rng = self.rng
+        tiers = rng.choice(
+            (
+                (Tier("10"),),
+                (Tier("10", "500"), Tier("20")),
+                (Tier("10", "500"), Tier("15", "1000"), Tier("20.5")),
+                (Tier("10", "500"), Tier("15", "1000")),
+            )
+        )
+        return Success(
+            kpi="revenue",
+            tiers=tiers,
+            baseline=rng.choice(("0", "1000", "999.995")),
+            marginal=rng.randrange(3) > 0,
+            floor_minor=rng.choice((None, None, 5_000)),
+            cap_minor=rng.choice((None, None, 12_000)),
+            to_date=repeats == "none" and rng.randrange(2) == 0,
+            sources=rng.choice(((), (), ("finance",))),
+        )
+
+    def success_gates(self, gates: tuple[Gate, ...]) -> tuple[Gate, ...]:
+        """The gates of a success fee: one on its own value, as a rule."""
+        rng = self.rng
+        own = KpiGate(
+            id="revenue",
+            status=rng.choice(("any", "any", "final")),
+            at_least=rng.choice((None, None, None, "1200")),
+            sources=rng.choice(((), (), ("finance",))),
+        )
+        kept = tuple(gate for gate in gates if not isinstance(gate, Completed)) if rng.randrange(4) else gates
+        return (own, *kept) if rng.randrange(6) else kept or (own,)
+
+    def attributes(self) -> dict[str, str]:
+        """Of a report that a rate card may price."""
+        rng = self.rng
+        found = {
+            "payer_id": rng.choice(("A", "A", "B", "C", "X", None)),
+            "procedure_code": rng.choice(("p1", "p1", "p2", "p9", None)),
+            "charge": rng.choice(("250.00", "250.00", "99.99", "100.015", "0", "free", None)),
+            "ward": rng.choice((None, None, "7")),
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    # -- days
+
+    def day(self) -> date:
+        """One of the days on which things happen."""
+        return FIRST_DAY + timedelta(days=self.rng.randrange(9))
