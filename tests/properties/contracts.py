@@ -145,7 +145,9 @@ class Chooser:
 
     def _spare(self, others: list[str]) -> Gate:
         """A gate that stands beside another in `any_of` or `all_of`."""
-        choices: list[Gate] = [self._kpi_gate(), self._date_gate(), Completed(), EvidenceGate(("report",))]
+        choices: list[Gate] = [self._kpi_gate(), self._date_gate()]
+        if self.features.has("alternatives"):
+            choices += [Completed(), EvidenceGate(("report",))]
         if others:
             choices.append(self._milestone_gate(others))
         if "regulators" in self.features.groups:
@@ -210,6 +212,6 @@ class Chooser:
         return Retention(
             rate=rng.choice(("10", "5", "7.5")),
             cap=cap,
-            exempt=("milestones",) if self.chance(5) else ("time_and_materials",),
+            exempt=self.features.exempt(),
             release=tuple(Release(f"r{place}", share) for place, share in enumerate(shares, 1)),
         )

@@ -13,6 +13,7 @@ from milepost.core.contract import (
     AnyOf,
     Card,
     Completed,
+    EvidenceGate,
     Fee,
     Gate,
     KpiGate,
@@ -102,6 +103,8 @@ class Features:
             return tuple(found)
         place = self.rng.randrange(len(found))
         first = found[place]
+        if not self.may_nest(first):
+            return tuple(found)
         found[place] = self.rng.choice(
             (
                 AnyOf((first, spare)),
@@ -112,6 +115,19 @@ class Features:
             )
         )
         return tuple(found)
+
+    def may_nest(self, gate: Gate) -> bool:
+        """Whether a gate may be one of several alternatives."""
+        return self.has("alternatives") or not isinstance(gate, Completed | EvidenceGate)
+
+    # -- retention
+
+    def exempt(self) -> tuple[str, ...]:
+        """What nothing is withheld from."""
+        if self.has("exempt", 50):
+            kinds = ("milestones", "success_fees", "time_and_materials")
+            return tuple(self.rng.sample(kinds, self.rng.choice((0, 1, 1, 2, 3))))
+        return ("time_and_materials",)
 
     # -- fees
 

@@ -85,6 +85,7 @@ class _Maker(Chooser):
     def __init__(self, rng: Random, only: dict[str, Any]) -> None:
         super().__init__(rng, only)
         self.events = 0
+        self.by_period = self.chance(70)  # what revenue is told by: to mix both is to compare apples with pears
         self.reported: dict[Key, list[int]] = {}  # occurrence -> when it is reported on: signatures come about then
 
     def make(self, seed: int) -> Engagement:
@@ -190,7 +191,7 @@ class _Maker(Chooser):
     def _value(self, name: str) -> Event:
         rng = self.rng
         starts, ends = rng.choice(PERIODS if name == "uptime" else PERIODS[:3])
-        by_period = name in ("monthly", "uptime") or (name == "revenue" and self.chance(70))
+        by_period = name in ("monthly", "uptime") or (name == "revenue" and self.by_period)
         amounts = ("900", "1000", "1200", "1500", "1500.000", "2000", "3000", "1000.004", "1250.055")
         shares = ("0.85", "0.850", "0.9", "0.9", "0.9", "0.88", "0.849999", "0.95")
         return KpiEvent(

@@ -13,7 +13,6 @@ from milepost.core.contract import (
     Completed,
     DateGate,
     EvidenceGate,
-    Gate,
     KpiGate,
     Milestone,
     MilestoneGate,
@@ -89,7 +88,6 @@ class Walk:
         self.percent, self.price, self.grown_at = _NONE, Fraction(0), 0
         self.milestone: Milestone
         self.as_accepted: Milestone | None = None
-        self.held: list[Gate] = []
         self.billed: object = None  # the period of the value that a success fee was accepted for
         self.result = Accepted()
 
@@ -182,7 +180,6 @@ class Walk:
         return self.gates.percent(self.milestone.depends_on, at) >= claim
 
     def _grow(self, percent: Fraction, quote: Quote, at: int) -> None:
-        gates = self.milestone.requires + self.milestone.depends_on
         price = quote.price
         if quote.attributes and not quote.raises:  # a report's price applies to what it adds
             price = (self.price * self.percent + price * (percent - self.percent)) / percent
@@ -194,7 +191,6 @@ class Walk:
             for submission in self.result.submissions:
                 if submission.ended in (None, "next") and submission.quote.period != self.billed:
                     submission.ended, submission.ended_at, submission.settled_at = "report", at, None
-        self.held = [gate for gate in leaves(gates) if self.gates.percent([gate], at) > 0]
 
     # -- what needs no approval
 
@@ -206,16 +202,14 @@ class Walk:
         milestone = self.as_accepted or self.milestone
         self.gates.milestone = milestone
         gates = milestone.requires + milestone.depends_on
-        every = list(leaves(gates))
-        reported = self.gates.kept(gates, at, every, rulings=False)
+        reported = self.gates.kept(gates, at)
         for submission in self.result.submissions:
             if submission.ended in (None, "next") and (submission.claim > reported or self._is_below(submission, at)):
                 submission.ended, submission.ended_at, submission.settled_at = "report", at, None
-        kept = min(self.gates.kept(gates, at, self.held, rulings=False), self.percent)
-        ruled = min(self.gates.kept(gates, at, self.held), kept)
-        if ruled < kept:
+        self.percent = min(reported, self.percent)
+        if self.percent > 0 and self.gates.fell(gates, at):
             self._reopen()
-        self.percent = ruled
+            self.percent = _NONE
         if self.percent == 0:
             self.billed = None
         quote = quoted(self.terms, self.gates, at, self.billed)
@@ -238,9 +232,10 @@ class Walk:
 
     def _reopen(self) -> None:
         """What a regulator took away comes back with a later acceptance, under the signatures that it has."""
+        last = self.result.submissions[-1:]
         for submission in self.result.submissions:
             if submission.ended == "accepted":
-                submission.ended = "next"
+                submission.ended = None if submission in last else "next"
 
     # -- submissions
 

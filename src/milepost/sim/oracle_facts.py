@@ -166,12 +166,15 @@ def _take_value(known: list[KpiEvent], event: KpiEvent) -> None:
 
 
 def _take_ruling(known: list[RegulatorDecision], event: RegulatorDecision) -> None:
-    """Rule 9: what arrives already superseded, or with another filing's confirmation id, has no effect."""
+    """Rule 9: what arrives already superseded, or with another filing's confirmation id, has no effect.
+
+    What rejects or revokes claims no id, and counts with any.
+    """
     before = [ruling for ruling in known if about(ruling) == about(event)]
     if any(ruling_rank(ruling) > ruling_rank(event) for ruling in before):
         return
-    if event.confirmation_id is not None:
-        others = [ruling for ruling in known if ruling.confirmation_id == event.confirmation_id]
+    if event.confirmation_id is not None and rung(event.decision):
+        others = [r for r in known if r.confirmation_id == event.confirmation_id and rung(r.decision)]
         if any(ruling.filing_id != event.filing_id for ruling in others):
             return
     known.append(event)

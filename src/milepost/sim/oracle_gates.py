@@ -148,22 +148,34 @@ class Gates:
 
     # -- as they are once something was accepted
 
-    def kept(self, gates: Iterable[Gate], at: int, held: Iterable[Gate], *, rulings: bool = True) -> Fraction:
-        """What reports (and with `rulings` regulators) leave of it: a change of all else that held only flags."""
-        return min((self._kept(gate, at, set(held), rulings=rulings) for gate in gates), default=ALL)
+    def kept(self, gates: Iterable[Gate], at: int) -> Fraction:
+        """What the report in force leaves of it; all else counts as it was, for a change of it only flags."""
+        return min((self._kept(gate, at) for gate in gates), default=ALL)
 
-    def _kept(self, gate: Gate, at: int, held: set[Gate], *, rulings: bool) -> Fraction:
+    def _kept(self, gate: Gate, at: int) -> Fraction:
         match gate:
             case AnyOf():
-                return max(self._kept(inner, at, held, rulings=rulings) for inner in gate.gates)
+                return max(self._kept(inner, at) for inner in gate.gates)
             case AllOf():
-                return min(self._kept(inner, at, held, rulings=rulings) for inner in gate.gates)
+                return min(self._kept(inner, at) for inner in gate.gates)
             case Completed():
                 return self._percent(gate, at)
             case EvidenceGate():
-                return self._percent(gate, at) if gate not in held or self.report(at) is None else ALL
-            case RegulatorGate() if rulings:
-                below = any(self._standing(gate, regulator, at)[0] == "below" for regulator in gate.by)
-                return NONE if below else self._percent(gate, at) if gate not in held else ALL
+                return NONE if self.report(at) is None else ALL
             case _:
-                return ALL if gate in held else self._percent(gate, at)
+                return ALL
+
+    def fell(self, gates: Iterable[Gate], at: int) -> bool:
+        """Whether a regulator decides now what takes a gate away: among alternatives none may hold instead."""
+        return any(self._fell(gate, at) for gate in gates)
+
+    def _fell(self, gate: Gate, at: int) -> bool:
+        match gate:
+            case AnyOf():
+                return any(self._fell(inner, at) for inner in gate.gates) and self._percent(gate, at) == NONE
+            case AllOf():
+                return any(self._fell(inner, at) for inner in gate.gates)
+            case RegulatorGate():
+                return any(self._standing(gate, regulator, at) == ("below", at) for regulator in gate.by)
+            case _:
+                return False

@@ -129,7 +129,7 @@ def changes_nothing(terms: Terms, milestone: Milestone, report: Report) -> bool:
 
 def unreadable(terms: Terms, event: MilestoneEvent) -> bool:
     """A charge that is none, where the payer's card reads it."""
-    if event.milestone_id not in terms.milestones():
+    if event.milestone_id not in terms.milestones() or event.kind == "WITHDRAWN":
         return False
     fee = terms.fee_terms(event.milestone_id, event.occurred_at).fee
     if not isinstance(fee, RateCard):
