@@ -24,7 +24,8 @@ from milepost.core.contract import (
     Tier,
 )
 
-SUPPORTED = frozenset({"occurrences", "regulators", "nesting", "success", "rate_cards", "signoff"})
+# What the fold and the oracle are known to agree on.
+SUPPORTED = frozenset({"occurrences", "regulators", "nesting", "alternatives", "rate_cards", "exempt"})
 
 FIRST_DAY = date(2026, 3, 25)  # the clocks of Berlin change four days later
 REGULATORS, FILINGS = ("FDA", "EMA"), ("F1", "F2")

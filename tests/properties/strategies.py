@@ -214,32 +214,42 @@ class _Maker(Chooser):
             return []
         events: list[Event] = []
         for filing in FILINGS:
+            named = rng.choice([None, *(m.id for m in contract.milestones)])
             for regulator in REGULATORS:
-                numbered = self.chance(60)
                 times = [self.moment() for _ in range(rng.choice((0, 1, 2, 2, 4)))]
+                if not self.features.has("conflicts"):
+                    times = list(dict.fromkeys(times))
                 if self.calm or self.chance(70):
                     times.sort()
-                for place, at in enumerate(times, 1):
-                    good = rng.choice(("ACCEPTED", "ACCEPTED", "ACCEPTED", "VALIDATED", "RECEIVED"))
-                    confirmed = f"{filing}-{regulator}-{place}" if not self.chance(8) else rng.choice((None, "C"))
-                    events.append(
-                        RegulatorDecision(
-                            **self._named(
-                                filing_id=filing,
-                                regulator=regulator,
-                                decision=good if not self.chance(25) else rng.choice(("REJECTED", "REVOKED")),
-                                decided_at=at,
-                                confirmation_id=confirmed,
-                                sequence=(place if not self.chance(15) else rng.choice((1, 2)))
-                                if numbered and not self.chance(10)
-                                else None,
-                                milestone_id=rng.choice([None, *(m.id for m in contract.milestones)]),
-                            )
-                        )
-                    )
+                numbered = self.chance(60)
+                events += [
+                    self._ruling(filing, regulator, named, place if numbered else None, at)
+                    for place, at in enumerate(times, 1)
+                ]
         if not self.calm:
             rng.shuffle(events)
         return events
+
+    def _ruling(self, filing: str, regulator: str, named: str | None, place: int | None, at: int) -> Event:
+        rng = self.rng
+        good = rng.choice(("ACCEPTED", "ACCEPTED", "ACCEPTED", "VALIDATED", "RECEIVED"))
+        confirmation: str | None = f"{filing}-{regulator}-{self.events}"
+        if self.chance(8):
+            confirmation = "C"
+        elif self.features.has("conflicts", 8):
+            confirmation = None
+        sequence = None if place is None or self.chance(10) else place if not self.chance(15) else rng.choice((1, 2))
+        return RegulatorDecision(
+            **self._named(
+                filing_id=filing,
+                regulator=regulator,
+                decision=good if not self.chance(25) else rng.choice(("REJECTED", "REVOKED")),
+                decided_at=at,
+                confirmation_id=confirmation,
+                sequence=sequence,
+                milestone_id=named,
+            )
+        )
 
     def _decisions(self, contract: Contract) -> list[Event]:
         rng = self.rng

@@ -15,7 +15,7 @@ from milepost.sim.oracle_deadlines import Deadlines, Request
 from milepost.sim.oracle_facts import SIGNOFF, Facts, Key
 from milepost.sim.oracle_ledger import Account
 from milepost.sim.oracle_occurrences import Found, assessed
-from milepost.sim.oracle_prices import unreadable
+from milepost.sim.oracle_prices import left_out
 from milepost.sim.oracle_terms import Terms, fees, rounded
 
 __all__ = ["Oracle", "fees", "rounded"]
@@ -74,7 +74,7 @@ class Oracle:
         if isinstance(event, ClockTick) and (before is None or event.at > before) and not self._suspended:
             self._deadlines.tick(self._waiting(), event.at)
         self.terms, self.amendments = signed(facts, self.contract, self._deadlines)
-        facts = Facts(self.contract, self._arrived, partial(unreadable, self.terms))
+        facts = Facts(self.contract, self._arrived, partial(left_out, self.terms))
         self.accepted = assessed(facts, self.terms, self._deadlines)
         if not self._suspended:
             self._deadlines.ask(self._waiting(), facts.clock, self.contract)

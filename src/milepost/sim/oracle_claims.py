@@ -202,7 +202,8 @@ class Walk:
         milestone = self.as_accepted or self.milestone
         self.gates.milestone = milestone
         gates = milestone.requires + milestone.depends_on
-        reported = self.gates.kept(gates, at)
+        corrects = any(report.at == at and report.event.kind != "REPORTED" for report in self.gates.reports)
+        reported = self.gates.kept(gates, at) if corrects else _ALL
         for submission in self.result.submissions:
             if submission.ended in (None, "next") and (submission.claim > reported or self._is_below(submission, at)):
                 submission.ended, submission.ended_at, submission.settled_at = "report", at, None
@@ -235,7 +236,7 @@ class Walk:
         last = self.result.submissions[-1:]
         for submission in self.result.submissions:
             if submission.ended == "accepted":
-                submission.ended = None if submission in last else "next"
+                submission.ended, submission.reopened = None if submission in last else "next", True
 
     # -- submissions
 
@@ -250,6 +251,10 @@ class Walk:
         if last is not None:
             if last.content == content and not self._again(last, at):
                 return
+            if last.ended is None and claim < last.claim:
+                return  # a gate fell that may come back
+            if last.ended is None and last.reopened and last.settled_at is not None and claim <= last.certified:
+                return  # its signatures still count
             if last.ended is None:
                 # Settled: the next one does not supersede it; it only is not the one that unnamed decisions meet.
                 last.ended, last.ended_at = "next", at

@@ -58,11 +58,11 @@ def rung(decision: str) -> int:
 class Facts:
     """The events of one engagement that count, in the order in which they arrived.
 
-    `unreadable`: whether a report cannot be what it says it is.
+    `without`: whether a report cannot be what it says it is, or a decision is for a milestone not known yet.
     """
 
     def __init__(
-        self, contract: Contract, events: Iterable[Event], unreadable: Callable[[MilestoneEvent], bool]
+        self, contract: Contract, events: Iterable[Event], without: Callable[[MilestoneEvent | RegulatorDecision], bool]
     ) -> None:
         self.contract = contract
         events = list(events)
@@ -82,14 +82,14 @@ class Facts:
             match event:
                 case EngagementEvent() if event.change == "AMENDED" and event.occurred_at >= opens:
                     self.amended += [event] if self.terminated is None or event.occurred_at <= self.terminated else []
-                case MilestoneEvent() if event.occurred_at >= opens and not unreadable(event):
+                case MilestoneEvent() if event.occurred_at >= opens and not without(event):
                     key = (event.milestone_id, event.occurrence_id)
                     _take_report(self.reports.setdefault(key, []), said.setdefault(key, set()), event)
                 case ApprovalDecision() if event.decided_at >= opens:
                     _take_decision(self.decisions.setdefault((event.milestone_id, event.occurrence_id), []), event)
                 case KpiEvent() if event.observed_at >= opens:
                     _take_value(self.values, event)
-                case RegulatorDecision() if event.decided_at >= opens:
+                case RegulatorDecision() if event.decided_at >= opens and not without(event):
                     _take_ruling(self.rulings, event)
                 case _:
                     pass

@@ -100,10 +100,8 @@ class Gates:
         if self._percent(gate, at) == NONE:
             return None
         match gate:
-            case AnyOf():
-                return min(since for inner in gate.gates if (since := self._closed(inner, at)) is not None)
-            case AllOf():
-                return max(self._closed(inner, at) or 0 for inner in gate.gates)
+            case AnyOf() | AllOf():
+                return self.since(gate.gates, at)
             case _:
                 return self._since(gate, at)
 
@@ -149,13 +147,17 @@ class Gates:
     # -- as they are once something was accepted
 
     def kept(self, gates: Iterable[Gate], at: int) -> Fraction:
-        """What the report in force leaves of it; all else counts as it was, for a change of it only flags."""
+        """What the report in force leaves of it.
+
+        All else counts as it was, for a change of it only flags; but alternatives carry only if they hold now.
+        """
         return min((self._kept(gate, at) for gate in gates), default=ALL)
 
     def _kept(self, gate: Gate, at: int) -> Fraction:
         match gate:
             case AnyOf():
-                return max(self._kept(inner, at) for inner in gate.gates)
+                brought = asks([gate], Completed, EvidenceGate)
+                return self._percent(gate, at) if brought else ALL
             case AllOf():
                 return min(self._kept(inner, at) for inner in gate.gates)
             case Completed():

@@ -6,13 +6,13 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from milepost.core.contract import AllOf, Card, Contract, Gate, KpiGate, Milestone, RateCard, Success
-from milepost.core.events import KpiEvent, MilestoneEvent
+from milepost.core.events import KpiEvent, MilestoneEvent, RegulatorDecision
 from milepost.sim.oracle_facts import Report, exact, reach
 from milepost.sim.oracle_gates import Gates
 from milepost.sim.oracle_terms import Terms, rounded
 from milepost.sim.oracle_values import period_of, value_at
 
-__all__ = ["Quote", "changes_nothing", "quoted", "success_fee", "unreadable"]
+__all__ = ["Quote", "changes_nothing", "left_out", "quoted", "success_fee"]
 
 _CHARGE = re.compile(r"\d+(\.\d+)?")
 
@@ -127,8 +127,10 @@ def changes_nothing(terms: Terms, milestone: Milestone, report: Report) -> bool:
     return _carded(terms, milestone.id, fee, report) is None
 
 
-def unreadable(terms: Terms, event: MilestoneEvent) -> bool:
-    """A charge that is none, where the payer's card reads it."""
+def left_out(terms: Terms, event: MilestoneEvent | RegulatorDecision) -> bool:
+    """A charge that is none, where the payer's card reads it; a decision for a milestone not known yet."""
+    if isinstance(event, RegulatorDecision):
+        return event.milestone_id is not None and event.milestone_id not in terms.milestones()
     if event.milestone_id not in terms.milestones() or event.kind == "WITHDRAWN":
         return False
     fee = terms.fee_terms(event.milestone_id, event.occurred_at).fee

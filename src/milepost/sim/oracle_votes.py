@@ -50,6 +50,7 @@ class Submission:
     ended: str | None = None
     ended_at: int | None = None
     certified: Fraction = _NONE
+    reopened: bool = False  # by a regulator that took back what was accepted
 
 
 def _named(event: KpiEvent) -> tuple[object, ...]:
