@@ -21,6 +21,7 @@ class Account:
     """Totals over lines and retention events, and the last status of each milestone."""
 
     gross: dict[Key, int] = field(default_factory=dict)
+    hours: dict[tuple[str, str], int] = field(default_factory=dict)
     payable: int = 0
     retained: int = 0
     held: int = 0
@@ -40,6 +41,9 @@ class Account:
                 if output.milestone_id is not None:
                     key = (output.milestone_id, output.occurrence_id)
                     self.gross[key] = self.gross.get(key, 0) + output.gross_minor
+                elif output.kind != "RETENTION_RELEASE":
+                    month = (output.occurrence_id or "", output.unit_price)
+                    self.hours[month] = self.hours.get(month, 0) + output.gross_minor
             elif isinstance(output, RetentionEvent):
                 assert output.amount_minor > 0, output
                 self.held += output.amount_minor if output.kind == "HELD" else -output.amount_minor
@@ -51,6 +55,10 @@ class Account:
     def billed(self) -> dict[Key, int]:
         """Gross by milestone and occurrence, without those at zero."""
         return {key: gross for key, gross in self.gross.items() if gross}
+
+    def worked(self) -> dict[tuple[str, str], int]:
+        """Gross of time and materials by month and price, without those at zero."""
+        return {month: gross for month, gross in self.hours.items() if gross}
 
     def accepted(self) -> dict[Key, int]:
         """Since when each occurrence is accepted as far as it is, by its last status."""
@@ -65,6 +73,14 @@ class Account:
         return {
             key: status.submission for key, status in self.status.items() if status.submission and key[0] in self.signed
         }
+
+
+def worked(oracle: Oracle) -> dict[tuple[str, str], int]:
+    """Gross of time and materials by month and price, in the oracle's opinion."""
+    found: dict[tuple[str, str], int] = {}
+    for (month, _, price), gross in oracle.hours.items():
+        found[(month, price)] = found.get((month, price), 0) + gross
+    return {month: gross for month, gross in found.items() if gross}
 
 
 def accepted(oracle: Oracle) -> dict[Key, int]:
@@ -121,6 +137,7 @@ def difference(contract: Contract, events: Sequence[Event], *, every: bool = Tru
         expected = {key: gross for key, gross in oracle.gross.items() if gross}
         found: list[tuple[str, object, object]] = [
             ("gross by milestone", account.billed(), expected),
+            ("hours by month and price", account.worked(), worked(oracle)),
             ("payable", account.payable, oracle.payable),
             ("held", account.held, oracle.held),
             ("released", account.released, oracle.released),

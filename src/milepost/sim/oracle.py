@@ -13,7 +13,8 @@ from milepost.sim.oracle_claims import Accepted
 from milepost.sim.oracle_days import start_of
 from milepost.sim.oracle_deadlines import Deadlines, Request
 from milepost.sim.oracle_facts import SIGNOFF, Facts, Key
-from milepost.sim.oracle_ledger import Account
+from milepost.sim.oracle_hours import Hours, Runs, month_ends, worth
+from milepost.sim.oracle_ledger import Account, Subject
 from milepost.sim.oracle_occurrences import Found, assessed
 from milepost.sim.oracle_prices import left_out
 from milepost.sim.oracle_terms import Terms, fees, rounded
@@ -27,6 +28,8 @@ class Oracle:
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
         self.gross: dict[Key, int] = {}
+        self.hours: dict[Hours, int] = {}
+        self._runs = Runs()
         self.signed_off_at: int | None = None
         self.payable = 0
         self.terms = Terms([contract], None)
@@ -71,8 +74,10 @@ class Oracle:
         if isinstance(event, EngagementEvent) and event.change in ("SUSPENDED", "RESUMED"):
             self._suspend(event)
         facts = Facts(self.contract, self._arrived, lambda _: False)
-        if isinstance(event, ClockTick) and (before is None or event.at > before) and not self._suspended:
-            self._deadlines.tick(self._waiting(), event.at)
+        if isinstance(event, ClockTick) and (before is None or event.at > before):
+            self._runs.tick(event.at, self.terms.zone)
+            if not self._suspended:
+                self._deadlines.tick(self._waiting(), event.at)
         self.terms, self.amendments = signed(facts, self.contract, self._deadlines)
         facts = Facts(self.contract, self._arrived, partial(left_out, self.terms))
         self.accepted = assessed(facts, self.terms, self._deadlines)
@@ -83,8 +88,9 @@ class Oracle:
         if not self._suspended:
             self._follow_amendments()
             self._bill_all()
+            self._runs.take_place(partial(self._run, facts))
             self._release(facts)
-        assert sum(self.gross.values()) == self.payable + self.held
+        assert sum([*self.gross.values(), *self.hours.values()]) == self.payable + self.held
         assert self.held >= 0
 
     def _waiting(self) -> list[Request]:
@@ -152,17 +158,38 @@ class Oracle:
         self.gross[key] = entitled
         self.payable += entitled - billed - retained
 
+    def _run(self, facts: Facts, until: str) -> None:
+        """Bill the difference of every month that has ended; what is worked in one is accepted at its end."""
+        due = worth(self.terms, facts.usage, until, {})
+        for key in [*due, *(key for key in self.hours if key not in due)]:
+            gross, billed = due.get(key, 0), self.hours.get(key, 0)
+            if gross != billed:
+                retained = self._retain_hours(key, gross - billed, gross)
+                self.hours[key] = gross
+                self.payable += gross - billed - retained
+
+    def _retain_hours(self, key: Hours, difference: int, left: int) -> int:
+        accepted_at = month_ends(key.month, self.terms.zone)
+        retention = self.terms.versions[self.terms.place_at(accepted_at)].retention
+        if retention is None or "time_and_materials" in retention.exempt:
+            return 0
+        return self._withheld(("/".join(key), None), difference, left, accepted_at)
+
+    def _withheld(self, subject: Subject, difference: int, left: int, accepted_at: int) -> int:
+        """What a line that is subject to retention withholds, or a credit takes back."""
+        if difference < 0:
+            return self._account.credit(subject, left)
+        if self.signed_off_at is not None and accepted_at > self.signed_off_at:
+            return 0
+        return self._account.charge(subject, difference, accepted_at)
+
     def _retain(self, key: Key, difference: int, left: int, accepted_at: int) -> int:
         retention = self.terms.versions[self.terms.place_at(accepted_at)].retention
         milestone = self.terms.fee_terms(key[0], accepted_at)
         kind = "success_fees" if isinstance(milestone.fee, Success) else "milestones"
         if retention is None or kind in retention.exempt or not milestone.retained:
             return 0
-        if difference < 0:
-            return self._account.credit(key, left)
-        if self.signed_off_at is not None and accepted_at > self.signed_off_at:
-            return 0
-        return self._account.charge(key, difference, accepted_at)
+        return self._withheld(key, difference, left, accepted_at)
 
     def _release(self, facts: Facts) -> None:
         """Retention of a terminated engagement waits for the sign-off."""

@@ -12,7 +12,7 @@ import holidays
 
 from milepost.core.contract import Duration
 
-__all__ = ["day_of", "deadline", "instant_text", "later_day", "month_of", "month_starts", "start_of"]
+__all__ = ["day_of", "deadline", "instant_text", "later_day", "month_of", "start_of"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = 1_000_000
@@ -38,11 +38,6 @@ def instant_text(instant: int) -> str:
 def month_of(instant: int, timezone: str) -> str:
     """The local month of an instant, as 2026-05."""
     return f"{day_of(instant, timezone):%Y-%m}"
-
-
-def month_starts(month: str, timezone: str) -> int:
-    """The first instant of a local month."""
-    return start_of(date.fromisoformat(f"{month}-01"), timezone)
 
 
 def later_day(day: date, months: int, days: int) -> date:

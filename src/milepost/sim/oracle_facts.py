@@ -18,6 +18,7 @@ from milepost.core.events import (
     KpiEvent,
     MilestoneEvent,
     RegulatorDecision,
+    UsageEvent,
 )
 from milepost.sim.oracle_days import start_of
 
@@ -74,6 +75,7 @@ class Facts:
         self.decisions: dict[Key, list[ApprovalDecision]] = {}
         self.values: list[KpiEvent] = []
         self.rulings: list[RegulatorDecision] = []
+        self.usage: list[UsageEvent] = []
         self.amended: list[EngagementEvent] = []
         said: dict[Key, set[object]] = {}
         for event in events:
@@ -87,6 +89,8 @@ class Facts:
                     _take_report(self.reports.setdefault(key, []), said.setdefault(key, set()), event)
                 case ApprovalDecision() if event.decided_at >= opens:
                     _take_decision(self.decisions.setdefault((event.milestone_id, event.occurrence_id), []), event)
+                case UsageEvent() if event.started_at >= opens:
+                    self.usage.append(event)
                 case KpiEvent() if event.observed_at >= opens:
                     _take_value(self.values, event)
                 case RegulatorDecision() if event.decided_at >= opens and not without(event):
@@ -108,6 +112,7 @@ class Facts:
             if key[0] != SIGNOFF:
                 self.decisions[key] = [d for d in self.decisions[key] if d.decided_at <= at]
         self.values = [value for value in self.values if value.observed_at <= at]
+        self.usage = [entry for entry in self.usage if entry.started_at <= at]
         self.rulings = [ruling for ruling in self.rulings if ruling.decided_at <= at]
 
 
