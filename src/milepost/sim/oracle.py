@@ -76,8 +76,10 @@ class Oracle:
         facts = Facts(self.contract, self._arrived, lambda _: False)
         if isinstance(event, ClockTick) and (before is None or event.at > before):
             self._runs.tick(event.at, self.terms.zone)
+            over = facts.terminated is not None
+            waiting = [request for request in self._waiting() if not over or request.key[0] == SIGNOFF]
             if not self._suspended:
-                self._deadlines.tick(self._waiting(), event.at)
+                self._deadlines.tick(waiting, event.at)
         self.terms, self.amendments = signed(facts, self.contract, self._deadlines)
         facts = Facts(self.contract, self._arrived, partial(left_out, self.terms))
         self.accepted = assessed(facts, self.terms, self._deadlines)
@@ -112,6 +114,10 @@ class Oracle:
         if last is not None and (event.occurred_at < last or (suspends and event.occurred_at == last)):
             return
         self._suspended, self._changed_at = suspends, event.occurred_at
+        if suspends:
+            self._deadlines.stop(event.occurred_at)
+        else:
+            self._deadlines.go_on(event.occurred_at)
 
     def _sign_off(self, facts: Facts) -> int | None:
         """When the sign-off took effect: the first instant at or after it with all it waits for accepted.

@@ -100,6 +100,7 @@ class Walk:
             if milestone is not None:
                 self.milestone = self.gates.milestone = self.votes.milestone = milestone
                 self.votes.policy = self.terms.policy_at(milestone, at)
+                self._end(at)
             if self.as_accepted is not None or milestone is not None:
                 self._lower(at)
             if milestone is not None:
@@ -118,6 +119,13 @@ class Walk:
     def _is_priced(self, at: int) -> bool:
         return isinstance(self.terms.fee_terms(self.key[0], at).fee, Success | RateCard)
 
+    def _end(self, at: int) -> None:
+        """A deadline acts at its own instant, on what was before it."""
+        if at in self.deadlines.instants(self.key) and self.votes.policy is not None:
+            self._time_out(at)
+            self._settle(at)
+            self._accept(at, at - 1)
+
     def _raise(self, at: int) -> None:
         claim, quote = self._claim(at)
         if self.votes.policy is None:
@@ -126,10 +134,9 @@ class Walk:
             return
         if quote is not None:
             self._open(at, claim, quote)
-        self._time_out(at)
         self._sign(at)
         self._settle(at)
-        self._accept(at)
+        self._accept(at, at)
         self._lower(at)
         self.gates.milestone = self.milestone
 
@@ -383,14 +390,17 @@ class Walk:
         if submission.settled_at is None or submission.certified != least:
             submission.settled_at, submission.certified = at, least
 
-    def _accept(self, at: int) -> None:
-        """What is settled and not closed becomes accepted when all gates hold; it never takes anything back."""
-        claim, quote = self._claim(at)
+    def _accept(self, at: int, seen: int) -> None:
+        """What is settled and not closed becomes accepted when all gates hold; it never takes anything back.
+
+        `seen`: the instant of what is in force then.
+        """
+        claim, quote = self._claim(seen)
         if quote is None:
             return
         for submission in self.result.submissions:
             live = submission.ended in (None, "next") and submission.settled_at is not None
-            if not live or submission.claim > claim or not self._may_bill(submission.claim, at):
+            if not live or submission.claim > claim or not self._may_bill(submission.claim, seen):
                 continue
             submission.ended, submission.ended_at = "accepted", at
             if self._is_more(submission.certified, submission.quote):

@@ -23,11 +23,13 @@ class _Clock:
     since: int
     step: Step
     contract: Contract
+    stops: list[tuple[int, int | None]]
     escalated: list[int] = field(default_factory=list)
     ended: int | None = None
+    answered: bool = False
 
     def after(self, since: int, within: Duration) -> int:
-        return deadline(since, within, self.contract.timezone, self.contract.calendar)
+        return deadline(since, within, self.contract.timezone, self.contract.calendar, self.stops)
 
     @property
     def next(self) -> int | None:
@@ -40,6 +42,8 @@ class _Clock:
     @property
     def last(self) -> int | None:
         """The deadline after which nothing counts any more; None while a stage follows, or where nothing ends it."""
+        if self.ended is not None:
+            return self.ended
         if len(self.escalated) < len(self.step.escalations) or self.step.on_timeout is None:
             return None
         return self.next
@@ -59,7 +63,7 @@ class _Clock:
 
     def _graced(self, due: int, grace: Duration) -> int:
         if not (grace.business_days or grace.months or grace.days):
-            return due + grace.seconds * _SECOND
+            return self.after(due, grace)
         return self.after(due - 1, grace)  # the deadline is the first instant that is too late
 
 
@@ -79,41 +83,53 @@ class Request:
 
 
 class Deadlines:
-    """Every request of an engagement that has a deadline."""
+    """Every request of an engagement that has a deadline; what is asked again counts anew."""
 
     def __init__(self) -> None:
-        self._clocks: dict[tuple[Key, int, object, Step], _Clock] = {}
+        self._clocks: dict[tuple[Key, int, object, Step], list[_Clock]] = {}
+        self._stops: list[tuple[int, int | None]] = []
+
+    def stop(self, at: int) -> None:
+        """Time stands still from an instant on."""
+        self._stops.append((at, None))
+
+    def go_on(self, at: int) -> None:
+        """Time runs again from an instant on."""
+        self._stops[-1] = (self._stops[-1][0], at)
 
     def ask(self, requests: Iterable[Request], clock: int | None, contract: Contract) -> None:
-        """Requests that wait now; what was asked before keeps its time."""
-        for request in requests:
-            if request.step.within is not None and request.id not in self._clocks:
+        """Requests that wait now; what was asked before and still waits keeps its time."""
+        waiting = {request.id: request for request in requests if request.step.within is not None}
+        for found, clocks in self._clocks.items():
+            clocks[-1].answered |= found not in waiting and clocks[-1].ended is None
+        for found, request in waiting.items():
+            clocks = self._clocks.setdefault(found, [])
+            if not clocks or clocks[-1].answered:
                 since = max(request.opened_at, clock if clock is not None else request.opened_at)
-                self._clocks[request.id] = _Clock(since, request.step, contract)
+                clocks.append(_Clock(since, request.step, contract, self._stops))
 
     def tick(self, requests: Iterable[Request], at: int) -> None:
         """A tick comes while these requests wait."""
         for request in requests:
             if request.id in self._clocks:
-                self._clocks[request.id].tick(at)
+                self._clocks[request.id][-1].tick(at)
 
     def instants(self, key: Key) -> list[int]:
         """The deadlines that passed, and when somebody else was asked."""
-        own = [clock for found, clock in self._clocks.items() if found[0] == key]
+        own = [clock for found, clocks in self._clocks.items() if found[0] == key for clock in clocks]
         ended = [clock.ended for clock in own if clock.ended is not None]
         return ended + [at for clock in own for at in clock.escalated]
 
     def roles_at(self, key: Key, number: int, content: object, step: Step, at: int) -> list[str]:
         """The roles that were asked as well by an instant."""
-        clock = self._clocks.get((key, number, content, step))
-        if clock is None:
-            return []
-        return [e.role for e, since in zip(step.escalations, clock.escalated, strict=False) if since <= at]
+        clocks = self._clocks.get((key, number, content, step), [])
+        escalated = [pair for clock in clocks for pair in zip(step.escalations, clock.escalated, strict=False)]
+        return [escalation.role for escalation, since in escalated if since <= at]
 
     def last(self, key: Key, number: int, content: object, step: Step) -> int | None:
         """The first instant that is too late for a decision in this step."""
-        clock = self._clocks.get((key, number, content, step))
-        return None if clock is None else clock.last
+        clocks = self._clocks.get((key, number, content, step))
+        return None if not clocks else clocks[-1].last
 
     def deemed_at(self, key: Key, number: int, content: object, step: Step) -> int | None:
         """The deadline from which the step counts as signed."""
@@ -124,5 +140,5 @@ class Deadlines:
         return self._ended(key, number, content, step, "reject")
 
     def _ended(self, key: Key, number: int, content: object, step: Step, how: str) -> int | None:
-        clock = self._clocks.get((key, number, content, step))
-        return clock.ended if clock is not None and step.on_timeout == how else None
+        clocks = self._clocks.get((key, number, content, step))
+        return clocks[-1].ended if clocks and step.on_timeout == how else None

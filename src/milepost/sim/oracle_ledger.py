@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from milepost.core.contract import Cap, Contract, EarlierOf, LaterOf, Moment, OnDate, OnSignoff, Retention
-from milepost.sim.oracle_days import day_of, later_day, start_of
+from milepost.sim.oracle_days import moment_after, start_of
 from milepost.sim.oracle_facts import exact
 from milepost.sim.oracle_terms import Terms, rounded
 
@@ -16,11 +16,12 @@ Subject = tuple[str, str | None]  # whose lines: a milestone and its occurrence,
 
 @dataclass
 class _Hold:
-    """What is withheld from one line, less what its credits took back; releases do not lower it."""
+    """What is withheld from one line, less what its credits took back; what was paid out stays part of it."""
 
     subject: Subject
     accepted_at: int
     amount: int
+    paid: int = 0
 
 
 @dataclass
@@ -82,7 +83,7 @@ class Account:
         """Of the holds of its own lines first, the latest first."""
         own = [hold for hold in reversed(self._holds) if hold.subject == subject]
         for hold in own + [hold for hold in reversed(self._holds) if hold.subject != subject]:
-            taken = min(hold.amount, amount)
+            taken = min(hold.amount - hold.paid, amount)
             hold.amount -= taken
             amount -= taken
 
@@ -124,7 +125,7 @@ class Account:
             return 0
         fired = []
         for rule in retention.release:
-            moment = moment_of(rule.when, signed_off, clock, self.terms.zone)
+            moment = moment_of(rule.when, signed_off, clock, self.terms)
             if moment is not None:
                 fired.append((moment, exact(rule.share)))
         paid = 0
@@ -135,9 +136,18 @@ class Account:
             amount = min(rounded(share * due / 100, self.terms.rounding) - self.released, self.held)
             if len(fired) == len(retention.release) and moment == max(found[0] for found in fired):
                 amount = self.held
-            self.released += max(amount, 0)
+            self._pay(max(amount, 0), moment if amount < self.held else None)
             paid += max(amount, 0)
         return paid
+
+    def _pay(self, amount: int, moment: int | None) -> None:
+        """Of the holds of lines accepted by the moment, the first first."""
+        self.released += amount
+        for hold in self._holds:
+            if moment is None or hold.accepted_at <= moment:
+                own = min(hold.amount - hold.paid, amount)
+                hold.paid += own
+                amount -= own
 
 
 def _withheld(version: Contract, retention: Retention, gross: int) -> Fraction:
@@ -150,26 +160,26 @@ def _withheld(version: Contract, retention: Retention, gross: int) -> Fraction:
     return amount + (rate * (gross - below) / 100 if gross > below else 0)
 
 
-def moment_of(when: Moment, signed_off: int | None, clock: int | None, zone: str) -> int | None:
+def moment_of(when: Moment, signed_off: int | None, clock: int | None, terms: Terms) -> int | None:
     """When a release rule fired: dates pass only by ticks, the sign-off has its instant; None if not yet."""
+    zone, calendar = terms.zone, terms.latest.calendar
     match when:
         case LaterOf():
-            found = _all(when.moments, signed_off, clock, zone)
+            found = _all(when.moments, signed_off, clock, terms)
             return None if None in found else max(at for at in found if at is not None)
         case EarlierOf():
-            return min((at for at in _all(when.moments, signed_off, clock, zone) if at is not None), default=None)
+            return min((at for at in _all(when.moments, signed_off, clock, terms) if at is not None), default=None)
         case OnDate():
             return _come(start_of(when.on, zone), clock)
         case OnSignoff():
             if signed_off is None or when.after is None:
                 return signed_off
-            day = later_day(day_of(signed_off, zone), when.after.months, when.after.days)
-            return _come(start_of(day, zone), clock)
+            return _come(moment_after(signed_off, when.after, zone, calendar), clock)
 
 
 def _come(at: int, clock: int | None) -> int | None:
     return at if clock is not None and at <= clock else None
 
 
-def _all(moments: Sequence[Moment], signed_off: int | None, clock: int | None, zone: str) -> list[int | None]:
-    return [moment_of(moment, signed_off, clock, zone) for moment in moments]
+def _all(moments: Sequence[Moment], signed_off: int | None, clock: int | None, terms: Terms) -> list[int | None]:
+    return [moment_of(moment, signed_off, clock, terms) for moment in moments]

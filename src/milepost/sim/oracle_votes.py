@@ -127,8 +127,17 @@ class Votes:
         before = dict(submission.signatures)
         submission.signatures[key] = decision
         signers = {person for person, _ in submission.signatures}
-        if self.is_complete(submission, at) and signers == {submission.reporter}:
+        alone = signers == {submission.reporter} and not self._has_deemed(submission, at)
+        if alone and self.is_complete(submission, at):
             submission.signatures = before
+
+    def _has_deemed(self, submission: Submission, at: int) -> bool:
+        """Whether silence stands for somebody else's signature."""
+        deemed = [self._deemed_at(submission, step) for step in self.steps(submission)]
+        return any(since is not None and since <= at for since in deemed)
+
+    def _deemed_at(self, submission: Submission, step: Step) -> int | None:
+        return self.deadlines.deemed_at(self.key, submission.number, submission.content, step)
 
     def names(self, submission: Submission, decision: ApprovalDecision) -> bool:
         """Whether the decision is for this submission, or names none."""
@@ -177,7 +186,7 @@ class Votes:
     def is_signed(self, submission: Submission, place: int, at: int) -> bool:
         """Whether enough different people signed the step, or nobody did in time and that counts as given."""
         step = self.steps(submission)[place]
-        deemed = self.deadlines.deemed_at(self.key, submission.number, submission.content, step)
+        deemed = self._deemed_at(submission, step)
         return self._has_quorum(submission, place, at) or (deemed is not None and deemed <= at)
 
     def _has_quorum(self, submission: Submission, place: int, at: int) -> bool:
