@@ -8,8 +8,8 @@ from functools import partial
 
 from milepost.core.contract import Contract, Success
 from milepost.core.events import ClockTick, EngagementEvent, Event
+from milepost.sim.oracle_accepted import Accepted
 from milepost.sim.oracle_amendments import signed
-from milepost.sim.oracle_claims import Accepted
 from milepost.sim.oracle_days import start_of
 from milepost.sim.oracle_deadlines import Deadlines, Request
 from milepost.sim.oracle_facts import SIGNOFF, Facts, Key

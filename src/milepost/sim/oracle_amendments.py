@@ -4,7 +4,8 @@ from fractions import Fraction
 
 from milepost.core.contract import Contract
 from milepost.core.events import EngagementEvent
-from milepost.sim.oracle_claims import Accepted, Walk
+from milepost.sim.oracle_accepted import Accepted
+from milepost.sim.oracle_claims import Walk
 from milepost.sim.oracle_deadlines import Deadlines
 from milepost.sim.oracle_facts import AMENDMENT, Facts, Key, Report, claim_of
 from milepost.sim.oracle_gates import Gates

@@ -4,10 +4,8 @@ Every instant that an event or a date names is visited in order, and what holds 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import groupby
-from typing import NamedTuple
 
 from milepost.core.contract import (
     Completed,
@@ -21,6 +19,7 @@ from milepost.core.contract import (
     Success,
 )
 from milepost.core.events import ApprovalDecision
+from milepost.sim.oracle_accepted import Accepted, Level
 from milepost.sim.oracle_days import start_of
 from milepost.sim.oracle_deadlines import Deadlines, Request
 from milepost.sim.oracle_facts import Facts, Key, reach
@@ -29,49 +28,9 @@ from milepost.sim.oracle_prices import Quote, changes_nothing, quoted
 from milepost.sim.oracle_terms import Terms, rounded
 from milepost.sim.oracle_votes import Content, Submission, Votes, claim_hash
 
-__all__ = ["Accepted", "Level", "Walk"]
+__all__ = ["Walk"]
 
 _NONE, _ALL = Fraction(0), Fraction(100)
-
-
-class Level(NamedTuple):
-    """How much is accepted from an instant on; `price`: of all of it, in minor units where the contract has none."""
-
-    at: int
-    percent: Fraction
-    price: Fraction
-    grown_at: int  # the latest acceptance: its terms govern
-
-
-@dataclass
-class Accepted:
-    """What is accepted of an occurrence at each instant (ascending), and the submissions that were opened."""
-
-    levels: list[Level] = field(default_factory=list)
-    submissions: list[Submission] = field(default_factory=list)
-    waiting: list[Request] = field(default_factory=list)
-
-    @property
-    def steps(self) -> list[tuple[int, Fraction]]:
-        """When how many percent were accepted."""
-        return [(level.at, level.percent) for level in self.levels]
-
-    def at(self, instant: int) -> Fraction:
-        """The accepted percentage at an instant."""
-        return next((level.percent for level in reversed(self.levels) if level.at <= instant), _NONE)
-
-    @property
-    def percent(self) -> Fraction:
-        """The accepted percentage when everything has happened."""
-        return self.levels[-1].percent if self.levels else _NONE
-
-    def reached_at(self, percent: Fraction, instant: int) -> int | None:
-        """Since when at least `percent` is accepted without a break, as seen at `instant`; None if it is not."""
-        since = None
-        for level in self.levels:
-            if level.at <= instant:
-                since = (level.at if since is None else since) if level.percent >= percent else None
-        return since
 
 
 class Walk:

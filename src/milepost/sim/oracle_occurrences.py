@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from fractions import Fraction
 
 from milepost.core.contract import KpiGate, MilestoneGate, RegulatorGate, Success
-from milepost.sim.oracle_claims import Accepted, Walk
+from milepost.sim.oracle_accepted import Accepted
+from milepost.sim.oracle_claims import Walk
 from milepost.sim.oracle_deadlines import Deadlines
 from milepost.sim.oracle_facts import SIGNOFF, Facts, Key, exact
 from milepost.sim.oracle_gates import Gates, leaves
