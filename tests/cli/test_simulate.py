@@ -83,8 +83,8 @@ def test_the_outputs_of_an_example(folder: Path, golden: Callable[[Path, str], N
 
 def test_there_are_examples() -> None:
     assert [folder.name for folder in EXAMPLES] == [
-        "construction", "consulting", "encounters", "filings", "hours", "managed-service", "service-levels",
-        "success-fee",
+        "change-order", "construction", "consulting", "encounters", "filings", "hours", "managed-service",
+        "service-levels", "success-fee",
     ]  # fmt: skip
 
 

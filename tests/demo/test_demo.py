@@ -41,7 +41,7 @@ def test_the_examples_are_billed_and_shown(environment: dict[str, str], tmp_path
     assert ["service-desk", "600.00", "0.00", "0.00", "600.00", "USD"] in shown
     assert any(row[:3] == ["erp-rollout", "training", "submitted"] and row[-1] == "client_ap (ana)" for row in shown)
     assert "became 36 invoice lines" in done.stderr
-    assert "Left out: hours:" in done.stderr
+    assert "Left out: change-order, hours:" in done.stderr
     assert done.stderr.count("\n") == 6, done.stderr
     assert list(tmp_path.iterdir()) == []
 
