@@ -83,7 +83,7 @@ def test_the_outputs_of_an_example(folder: Path, golden: Callable[[Path, str], N
 
 def test_there_are_examples() -> None:
     assert [folder.name for folder in EXAMPLES] == [
-        "change-order", "construction", "consulting", "encounters", "filings", "hours", "managed-service",
+        "bonus", "change-order", "construction", "consulting", "encounters", "filings", "hours", "managed-service",
         "service-levels", "success-fee",
     ]  # fmt: skip
 

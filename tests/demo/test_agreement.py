@@ -43,11 +43,11 @@ def wanted(examples: list[Example]) -> Picture:
 def test_the_examples_show_what_they_are_for() -> None:
     picture = wanted(EXAMPLES)
     kinds = {line.kind for line in picture.lines}
-    assert len(EXAMPLES) == 7
-    assert kinds == {"MILESTONE", "ADJUSTMENT", "REVERSAL", "RETENTION_RELEASE"}
+    assert len(EXAMPLES) == 8
+    assert kinds == {"MILESTONE", "ADJUSTMENT", "REVERSAL", "CLAWBACK", "RETENTION_RELEASE"}
     assert {request.kind for request in picture.requests} >= {"REQUESTED", "GRANTED", "REJECTED"}
     assert any(line.completion == "60" for line in picture.lines)
-    assert sorted(balance.balance_minor for balance in picture.balances) == [0, 0, 0, 60_000, 380_000]
+    assert sorted(balance.balance_minor for balance in picture.balances) == [0, 0, 0, 0, 60_000, 380_000]
 
 
 async def test_in_order_every_line_is_the_same(chosen: Settings) -> None:
