@@ -181,15 +181,17 @@ class _Walk:
                 found.governing = None
             found.accept(at, found.level, basis, gross)
 
+    @property
+    def unsigned(self) -> bool:
+        """Whether a claim is what the facts say, and nobody's signature: then the newest facts price it."""
+        return self.pricing.follows_facts and not self.policy.steps
+
     def undercut(self, submission: Submission, basis: Basis, at: int) -> bool:
-        """Whether a claim is worth less by this basis, and ends by that."""
-        if basis == submission.basis:
+        """Whether a claim is worth less by this basis, both by the terms in force now, and ends by that."""
+        amount, level = self.pricing.amount, submission.level
+        if basis == submission.basis or amount(level, basis, at) >= amount(level, submission.basis, at):
             return False
-        # both by the terms in force now: that an amendment made the claim smaller is no correction
-        signed = self.pricing.amount(submission.level, submission.basis, at)
-        if self.pricing.amount(submission.level, basis, at) >= signed:
-            return False
-        return not submission.ballot.complete or self.pricing.corrects(basis, submission.basis)
+        return self.unsigned or not submission.ballot.complete or self.pricing.corrects(basis, submission.basis)
 
     def open(self, at: int, again: bool) -> None:
         """Open the next submission if there is something new to sign (rule 13).
@@ -215,6 +217,8 @@ class _Walk:
             if last.end != CORRECTED and not again:
                 return
         if last is not None and last.alive and not last.ballot.complete:
+            last.close(SUPERSEDED, at)
+        if last is not None and last.alive and self.unsigned:
             last.close(SUPERSEDED, at)
         reporter = self.report.reported_by if self.report and self.report.kind != "WITHDRAWN" else None
         number = len(self.found.submissions) + 1
@@ -319,6 +323,7 @@ class _Walk:
                 and submission.ballot.complete
                 and true_at(self.depends, at, self.report, claimed)
                 and self.required(claimed, at)
+                and self.pricing.claimed(at, self.report, claimed, self.found.level, self.found.basis) is not None
             ):
                 submission.accepted_at = at
                 level = min(self.certified(submission), claimed)
@@ -364,9 +369,9 @@ def assess(
             dated.setdefault(report.at, ([], []))[0].append(report)
     for place, decision in enumerate(decisions):
         dated.setdefault(decision.at, ([], []))[1].append((place, decision))
-    closings = set(starts(requires)).union(pricing.instants)
+    closings = set(starts(requires))
     fallen = set(falls(requires)).union(falls(depends))
-    for since in closings.union(starts(depends), fallen):
+    for since in closings.union(starts(depends), fallen, pricing.instants):
         dated.setdefault(since, ([], []))
     for timer in clock.timers.values():
         for instant in chain.from_iterable(timer.fired):
@@ -382,7 +387,7 @@ def assess(
         walk.restate(at)
         if at in fallen:
             walk.lapse(at)
-        if reported or at in closings:
+        if reported or at in closings or at in pricing.instants:
             claims = bool(reported) and reported[-1].kind != "WITHDRAWN"
             walk.open(at, claims or (at in closings and not walk.driven))
         walk.decide_all(decided, at)
