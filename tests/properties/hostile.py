@@ -5,7 +5,16 @@ from random import Random
 
 import msgspec
 
-from milepost.core.events import ApprovalDecision, ClockTick, EngagementEvent, Event, Evidence, KpiEvent, MilestoneEvent
+from milepost.core.events import (
+    ApprovalDecision,
+    ClockTick,
+    EngagementEvent,
+    Event,
+    Evidence,
+    KpiEvent,
+    MilestoneEvent,
+    RegulatorDecision,
+)
 
 _TEXTS = ("", "m1", "@signoff", "@amendment", "a/b", "%2F", "ü" * 600, "\0", "\n", "m1 ", "none")
 _DECIMALS = (
@@ -61,6 +70,15 @@ _FIELDS: dict[type, dict[str, tuple[object, ...]]] = {
         "submission_hash": ("", "A" * 64, "0" * 64),
         "certified_completion": _DECIMALS,
         "decision": ("REJECTED", "WITHDRAWN"),
+    },
+    RegulatorDecision: {
+        "filing_id": _TEXTS,
+        "regulator": _TEXTS,
+        "decision": ("REJECTED", "REVOKED", "RECEIVED"),
+        "decided_at": _INSTANTS,
+        "confirmation_id": _TEXTS,
+        "sequence": (-1, 0, 1, 1 << 40),
+        "milestone_id": _TEXTS,
     },
     ClockTick: {"at": _INSTANTS},
 }

@@ -25,8 +25,8 @@ FAULTS = {
     "retention is rounded line by line": Fault(
         31,
         "rules/retention.py",
-        "wanted = target(terms, account.subject_minor + subject_minor, account.original_value_minor) - account.held_",
-        "wanted = target(terms, subject_minor, None) - 0 * account.held_",
+        "wanted = target(terms, subject_by, account.original_value_minor)",
+        "wanted = account.held_minor + target(terms, {version: subject_minor}, None)",
     ),
     "retention has no cap": Fault(1, "rules/retention.py", "if cap is None else", "if True else"),
     "the cap is a percentage of the fees": Fault(

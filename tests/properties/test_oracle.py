@@ -14,7 +14,10 @@ from tests.core import scenario
 from tests.properties.accounts import difference, shrunk
 from tests.properties.strategies import Engagement, engagement
 
-SCENARIOS = sorted(Path(__file__).parent.parent.joinpath("core/scenarios").glob("*.txt"))
+# The oracle knows no disputes and no clawback yet.
+BEYOND = ("W25", "W28", "W73", "clawback", "disputes")
+FOLDER = Path(__file__).parent.parent / "core" / "scenarios"
+SCENARIOS = sorted(path for path in FOLDER.glob("*.txt") if not path.stem.startswith(BEYOND))
 
 
 def judge(made: Engagement) -> None:
