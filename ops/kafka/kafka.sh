@@ -134,7 +134,9 @@ start_nodes() {
   done
 }
 
-watch() {
+watch() { # says that it is there, for whoever waits to send a signal
+  echo watching
+  exec >/dev/null
   while kill -0 "$watched" 2>/dev/null; do sleep 1; done
   stop_nodes
 }
@@ -179,8 +181,8 @@ case $command in
     trap 'stop_nodes; exit 1' INT TERM
     start_nodes
     if [ -n "$watched" ]; then
-      # A session of its own: a signal to the caller's whole group must not end the one who is to notice it.
-      setsid "$here/kafka.sh" watch --dir "$dir" --while "$watched" </dev/null >/dev/null 2>&1 &
+      # A session of its own, and only then on: a signal to the caller's whole group must not end the one who is to notice it.
+      read -r _ < <(setsid "$here/kafka.sh" watch --dir "$dir" --while "$watched" </dev/null 2>/dev/null)
     fi
     [ -z "$foreground" ] || trap 'stop_nodes; exit 0' INT TERM
     echo "$bootstrap"

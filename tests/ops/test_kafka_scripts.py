@@ -1,6 +1,7 @@
 """ops/kafka/kafka.sh: what it prints, what it leaves behind, and how it says no."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -65,9 +66,16 @@ def test_data_survive_a_stop_and_a_start(folder: Path) -> None:
     )
 
 
-def test_it_ends_when_the_watched_process_and_its_group_are_ended(folder: Path) -> None:
+@pytest.mark.parametrize("delay_s", [0, 1])
+def test_it_ends_when_the_watched_process_and_its_group_are_ended(folder: Path, delay_s: int) -> None:
+    setsid = shutil.which("setsid")
+    slow = folder / "bin" / "setsid"  # the signal must not find the watcher on its way into its own session
+    slow.parent.mkdir()
+    slow.write_text(f'#!/bin/sh\nsleep {delay_s}\nexec {setsid} "$@"\n')
+    slow.chmod(0o755)
+    env = os.environ | {"PATH": f"{slow.parent}:{os.environ['PATH']}"}
     start = f"{KAFKA_SH} start --dir {folder} --port {free_ports(3)} --while $$ && sleep 600"
-    with subprocess.Popen(["sh", "-c", start], stdout=subprocess.PIPE, start_new_session=True) as caller:
+    with subprocess.Popen(["sh", "-c", start], stdout=subprocess.PIPE, start_new_session=True, env=env) as caller:
         assert caller.stdout is not None
         assert caller.stdout.readline().startswith(b"127.0.0.1:")
         process = int((folder / "node-1" / "pid").read_text())
