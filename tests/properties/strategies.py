@@ -15,6 +15,7 @@ from milepost.core.contract import Contract, Fixed, KpiGate, Milestone, Policy, 
 from milepost.core.events import (
     ApprovalDecision,
     ClockTick,
+    DisputeEvent,
     EngagementEvent,
     Event,
     Evidence,
@@ -38,6 +39,7 @@ TOPICS = {
     ClockTick: "clock-ticks",
     RegulatorDecision: "regulator-acceptances",
     UsageEvent: "usage-events",
+    DisputeEvent: "dispute-events",
 }
 
 _DOCUMENTS = tuple(
@@ -311,7 +313,7 @@ class _Maker(Chooser):
         claim = Fraction(self._completion(milestone))
         hashes = tuple(sorted(item.sha256 for item in self.rng.choice((_DOCUMENTS[:1], _DOCUMENTS[:1], _DOCUMENTS))))
         return (
-            claim_hash(milestone.id, milestone.criteria, occurrence, Content(claim, hashes))
+            claim_hash(milestone.id, occurrence, Content(claim, hashes, criteria=milestone.criteria))
             if self.chance(85)
             else "0" * 64
         )

@@ -4,17 +4,20 @@ The oracle is given a contract and the events in the order in which they arrived
 again from the first event on: what is accepted, what is billed, what is held. It is slow on purpose.
 """
 
+from collections.abc import Iterator
 from functools import partial
 
 from milepost.core.contract import Contract, Success
-from milepost.core.events import ClockTick, EngagementEvent, Event
-from milepost.sim.oracle_accepted import Accepted
+from milepost.core.events import ClockTick, DisputeEvent, EngagementEvent, Event
+from milepost.sim.oracle_accepted import Accepted, Level
 from milepost.sim.oracle_amendments import signed
+from milepost.sim.oracle_books import Books
+from milepost.sim.oracle_clawback import Amount, clawed_back
 from milepost.sim.oracle_days import start_of
 from milepost.sim.oracle_deadlines import Deadlines, Request
+from milepost.sim.oracle_disputes import Disputes
 from milepost.sim.oracle_facts import SIGNOFF, Facts, Key
-from milepost.sim.oracle_hours import Hours, Runs, month_ends, worth
-from milepost.sim.oracle_ledger import Account, Subject
+from milepost.sim.oracle_hours import Hours, Runs, worth
 from milepost.sim.oracle_occurrences import Found, assessed
 from milepost.sim.oracle_prices import left_out
 from milepost.sim.oracle_terms import Terms, fees, rounded
@@ -27,16 +30,15 @@ class Oracle:
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
-        self.gross: dict[Key, int] = {}
-        self.hours: dict[Hours, int] = {}
+        self.books = Books(contract.engagement)
+        self.disputes = Disputes()
         self._runs = Runs()
         self.signed_off_at: int | None = None
-        self.payable = 0
         self.terms = Terms([contract], None)
         self.accepted = Found(self.terms)
         self.amendments: dict[Key, Accepted] = {}
         self._followed = 1
-        self._account = Account()
+        self._credited = 0  # how many upheld disputes
         self._deadlines = Deadlines()
         self._open = False
         self._suspended = False
@@ -46,14 +48,29 @@ class Oracle:
         self._opens = start_of(contract.effective_from, contract.timezone)
 
     @property
+    def gross(self) -> dict[Key, int]:
+        """Gross to date by milestone and occurrence."""
+        return self.books.gross
+
+    @property
+    def hours(self) -> dict[Hours, int]:
+        """Gross to date of time and materials by month, rate and price."""
+        return self.books.hours
+
+    @property
+    def payable(self) -> int:
+        """What is to be paid to date."""
+        return self.books.payable
+
+    @property
     def held(self) -> int:
         """What is withheld now."""
-        return self._account.held
+        return self.books.account.held
 
     @property
     def released(self) -> int:
         """What was paid out of what was withheld."""
-        return self._account.released + self._account.excess
+        return self.books.account.released + self.books.account.excess
 
     def take(self, event: Event) -> None:
         """One event arrives."""
@@ -86,12 +103,12 @@ class Oracle:
         if not self._suspended:
             self._deadlines.ask(self._waiting(), facts.clock, self.contract)
         self.signed_off_at = self._sign_off(facts)
-        self._account.terms = self.terms
-        if not self._suspended:
-            self._follow_amendments()
-            self._bill_all()
-            self._runs.take_place(partial(self._run, facts))
-            self._release(facts)
+        self.books.follow(self.terms, self.signed_off_at)
+        if isinstance(event, DisputeEvent):
+            self.disputes.parked.append(event)
+        self._bill(facts)
+        while self.disputes.meet(self.books.lines, self._opens, facts.terminated):
+            self._bill(facts)
         assert sum([*self.gross.values(), *self.hours.values()]) == self.payable + self.held
         assert self.held >= 0
 
@@ -102,7 +119,7 @@ class Oracle:
         """A version that governs everything withholds less of everything at once, before the fees' differences."""
         new = range(self._followed, len(self.terms.versions))
         if any(self.terms.mode(place) == "catch_up" for place in new):
-            self.payable += self._account.release_excess()
+            self.books.payable += self.books.account.release_excess()
         self._followed = len(self.terms.versions)
 
     def _suspend(self, event: EngagementEvent) -> None:
@@ -139,68 +156,49 @@ class Oracle:
                 return at
         return None
 
-    def _bill_all(self) -> None:
-        """The difference between what is entitled to and what is billed becomes a line."""
-        for name in self.terms.milestones():
-            fee_minor = self.terms.fees_by_place(name, range(len(self.terms.versions)), self.accepted.steps())
-            for key in [key for key in self.accepted if key[0] == name]:
-                levels = self.accepted[key].levels
-                if levels or key in self.gross:
-                    self._bill(key, self._entitled(key, fee_minor), levels[-1].at if levels else 0)
-
-    def _entitled(self, key: Key, fee_minor: dict[int, int]) -> int:
-        found = self.accepted[key]
-        if not found.levels:
-            return 0
-        level = found.levels[-1]
-        whole = fee_minor.get(self.terms.governing(key[0], level.grown_at), 1) * level.price
-        return rounded(whole * level.percent / 100, self.terms.rounding)
-
-    def _bill(self, key: Key, entitled: int, accepted_at: int) -> None:
-        billed = self.gross.get(key, 0)
-        if entitled == billed:
+    def _bill(self, facts: Facts) -> None:
+        """Unless the engagement is suspended: the differences, the hours of a run that is due, and releases."""
+        if self._suspended:
             return
-        retained = self._retain(key, entitled - billed, entitled, accepted_at)
-        self.gross[key] = entitled
-        self.payable += entitled - billed - retained
+        self._follow_amendments()
+        upheld = self.disputes.upheld(facts.terminated)
+        for dispute, line, amount in upheld[self._credited :]:
+            self.books.credit(line.about, dispute, amount)
+        self._credited = len(upheld)
+        for key, entitled, accepted_at in self._entitled(facts):
+            self.books.bill(key, entitled, accepted_at)
+        self._runs.take_place(partial(self._run, facts))
+        waits = self.disputes.is_open(facts.terminated) or (facts.terminated is not None and self.signed_off_at is None)
+        if not waits:
+            self.books.payable += self.books.account.release(self.signed_off_at, facts.clock)
+
+    def _entitled(self, facts: Facts) -> Iterator[tuple[Key, int, int]]:
+        """What is due to date by occurrence, and when the last of it was accepted."""
+        steps, places = self.accepted.steps(), range(len(self.terms.versions))
+        for name in self.terms.milestones():
+            fee_minor = self.terms.fees_by_place(name, places, steps)
+            for key in [key for key in self.accepted if key[0] == name]:
+                amounts = [self._amount(key, level, fee_minor) for level in self.accepted[key].levels]
+                if not amounts and key not in self.gross:
+                    continue
+                milestone = self.terms.ever(name)
+                month = key[1] if milestone.repeats == "monthly" else None
+                taken = clawed_back(facts, month, amounts, self.terms.rounding)
+                taken += self.disputes.taken(key, facts.terminated)
+                at, amount = amounts[-1][:2] if amounts else (0, 0)
+                yield key, max(amount - taken, 0), at
+
+    def _amount(self, key: Key, level: Level, fee_minor: dict[int, int]) -> Amount:
+        whole = fee_minor.get(self.terms.governing(key[0], level.grown_at), 1) * level.price
+        amount = rounded(whole * level.percent / 100, self.terms.rounding)
+        return level.at, amount, self.terms.fee_terms(key[0], level.grown_at)
 
     def _run(self, facts: Facts, until: str) -> None:
-        """Bill the difference of every month that has ended; what is worked in one is accepted at its end."""
-        due = worth(self.terms, facts.usage, until, {})
+        """Bill the difference of every month that has ended."""
+        taken = {key: self.disputes.taken(key, facts.terminated) for key in self.hours}
+        due = worth(self.terms, facts.usage, until, taken)
         for key in [*due, *(key for key in self.hours if key not in due)]:
-            gross, billed = due.get(key, 0), self.hours.get(key, 0)
-            if gross != billed:
-                retained = self._retain_hours(key, gross - billed, gross)
-                self.hours[key] = gross
-                self.payable += gross - billed - retained
-
-    def _retain_hours(self, key: Hours, difference: int, left: int) -> int:
-        accepted_at = month_ends(key.month, self.terms.zone)
-        retention = self.terms.versions[self.terms.place_at(accepted_at)].retention
-        if retention is None or "time_and_materials" in retention.exempt:
-            return 0
-        return self._withheld(("/".join(key), None), difference, left, accepted_at)
-
-    def _withheld(self, subject: Subject, difference: int, left: int, accepted_at: int) -> int:
-        """What a line that is subject to retention withholds, or a credit takes back."""
-        if difference < 0:
-            return self._account.credit(subject, left)
-        if self.signed_off_at is not None and accepted_at > self.signed_off_at:
-            return 0
-        return self._account.charge(subject, difference, accepted_at)
-
-    def _retain(self, key: Key, difference: int, left: int, accepted_at: int) -> int:
-        retention = self.terms.versions[self.terms.place_at(accepted_at)].retention
-        milestone = self.terms.fee_terms(key[0], accepted_at)
-        kind = "success_fees" if isinstance(milestone.fee, Success) else "milestones"
-        if retention is None or kind in retention.exempt or not milestone.retained:
-            return 0
-        return self._withheld(key, difference, left, accepted_at)
-
-    def _release(self, facts: Facts) -> None:
-        """Retention of a terminated engagement waits for the sign-off."""
-        if facts.terminated is None or self.signed_off_at is not None:
-            self.payable += self._account.release(self.signed_off_at, facts.clock)
+            self.books.bill_hours(key, due.get(key, 0))
 
 
 def _over(found: Accepted, at: int) -> bool:

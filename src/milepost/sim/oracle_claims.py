@@ -212,7 +212,7 @@ class Walk:
             return
         report = self.gates.report(at)
         hashes = tuple(sorted(item.sha256 for item in report.event.evidence)) if report else ()
-        content = Content.of(claim, hashes, quote)
+        content = Content.of(claim, hashes, quote, self.milestone.criteria)
         last = self.result.submissions[-1] if self.result.submissions else None
         if last is not None:
             if last.content == content and not self._again(last, at):
@@ -226,7 +226,7 @@ class Walk:
                 last.ended, last.ended_at = "next", at
         reporter = report.event.reported_by if report else None
         number = len(self.result.submissions) + 1
-        named = claim_hash(self.key[0], self.milestone.criteria, self.key[1], content)
+        named = claim_hash(*self.key, content)
         gross = self._gross(claim, quote, at)
         self.result.submissions.append(Submission(number, at, claim, content, named, reporter, quote, gross))
         self._early(self.result.submissions[-1])

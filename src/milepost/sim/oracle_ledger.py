@@ -64,6 +64,8 @@ class Account:
         What was never subject to retention is taken back first.
         """
         own = [part for part in self._parts if part.subject == subject]
+        if not own:
+            return 0
         over = sum(part.gross for part in own) - max(left, 0)
         for part in reversed(own):
             taken = min(part.gross, max(over, 0))

@@ -86,14 +86,7 @@ class Terms:
         """A milestone as it is at an instant; None before it came and after it was dropped."""
         if name in (SIGNOFF, AMENDMENT):
             return _claimed(name, self.at(at) if name == SIGNOFF else self.latest)
-        found = None
-        for place in range(len(self.versions)):
-            if place and self.since(place) > at:
-                continue
-            new = _milestone(self.versions[place], name)
-            if self.mode(place) != "separate" or found is None or new is None:
-                found = new
-        return found
+        return _milestone(self.at(at), name)
 
     def ever(self, name: str) -> Milestone:
         """A milestone as its latest version has it."""
@@ -163,7 +156,8 @@ class Terms:
             return kept | shared(_whole(version, new), new)
         if mode == "prospective":
             since = self.since(place)
-            kept = {n: fee for n, fee in before.items() if n in wanted and _accepted_before(steps.get(n, ()), since)}
+            single = [m.id for m in version.milestones if m.repeats == "none" and m.id in wanted and m.id in before]
+            kept = {name: before[name] for name in single if _accepted_before(steps.get(name, ()), since)}
         rest = {name: percent for name, percent in wanted.items() if name not in kept}
         return before | kept | shared(_whole(version, wanted) - sum(kept.values()), rest)
 

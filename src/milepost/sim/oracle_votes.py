@@ -21,16 +21,17 @@ _NONE = Fraction(0)
 
 
 class Content(NamedTuple):
-    """What a signature is for, beside the milestone and its criteria."""
+    """What a signature is for, beside the milestone and its occurrence."""
 
     claim: Fraction
     hashes: tuple[str, ...]
     attributes: tuple[tuple[str, str], ...] = ()
     values: tuple[tuple[object, ...], ...] = ()
+    criteria: str | None = None
 
     @classmethod
-    def of(cls, claim: Fraction, hashes: tuple[str, ...], quote: Quote) -> "Content":
-        return cls(claim, hashes, quote.attributes, tuple(_named(value) for value in quote.values))
+    def of(cls, claim: Fraction, hashes: tuple[str, ...], quote: Quote, criteria: str | None) -> "Content":
+        return cls(claim, hashes, quote.attributes, tuple(_named(value) for value in quote.values), criteria)
 
 
 @dataclass
@@ -72,12 +73,12 @@ def _decimal(number: Fraction) -> str:
     return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
 
 
-def claim_hash(milestone: str, criteria: str | None, occurrence: str | None, content: Content) -> str:
+def claim_hash(milestone: str, occurrence: str | None, content: Content) -> str:
     """SHA-256 over the claim and its evidence (sorted hashes), as canonical JSON."""
     fields: dict[str, object] = {
         "attributes": dict(content.attributes),
         "completion": _decimal(content.claim),
-        "criteria": criteria,
+        "criteria": content.criteria,
         "evidence": list(content.hashes),
         "milestone": milestone,
         "occurrence": occurrence,
