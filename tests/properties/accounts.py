@@ -21,7 +21,7 @@ class Account:
     """Totals over lines and retention events, and the last status of each milestone."""
 
     gross: dict[Key, int] = field(default_factory=dict)
-    hours: dict[tuple[str, str], int] = field(default_factory=dict)
+    hours: dict[str, int] = field(default_factory=dict)
     payable: int = 0
     retained: int = 0
     held: int = 0
@@ -42,7 +42,7 @@ class Account:
                     key = (output.milestone_id, output.occurrence_id)
                     self.gross[key] = self.gross.get(key, 0) + output.gross_minor
                 elif output.kind != "RETENTION_RELEASE":
-                    month = (output.occurrence_id or "", output.unit_price)
+                    month = output.occurrence_id or ""
                     self.hours[month] = self.hours.get(month, 0) + output.gross_minor
             elif isinstance(output, RetentionEvent):
                 assert output.amount_minor > 0, output
@@ -56,8 +56,8 @@ class Account:
         """Gross by milestone and occurrence, without those at zero."""
         return {key: gross for key, gross in self.gross.items() if gross}
 
-    def worked(self) -> dict[tuple[str, str], int]:
-        """Gross of time and materials by month and price, without those at zero."""
+    def worked(self) -> dict[str, int]:
+        """Gross of time and materials by month, without those at zero."""
         return {month: gross for month, gross in self.hours.items() if gross}
 
     def accepted(self) -> dict[Key, int]:
@@ -75,11 +75,11 @@ class Account:
         }
 
 
-def worked(oracle: Oracle) -> dict[tuple[str, str], int]:
-    """Gross of time and materials by month and price, in the oracle's opinion."""
-    found: dict[tuple[str, str], int] = {}
-    for (month, _, price), gross in oracle.hours.items():
-        found[(month, price)] = found.get((month, price), 0) + gross
+def worked(oracle: Oracle) -> dict[str, int]:
+    """Gross of time and materials by month, in the oracle's opinion."""
+    found: dict[str, int] = {}
+    for key, gross in oracle.hours.items():
+        found[key.month] = found.get(key.month, 0) + gross
     return {month: gross for month, gross in found.items() if gross}
 
 
@@ -137,7 +137,7 @@ def difference(contract: Contract, events: Sequence[Event], *, every: bool = Tru
         expected = {key: gross for key, gross in oracle.gross.items() if gross}
         found: list[tuple[str, object, object]] = [
             ("gross by milestone", account.billed(), expected),
-            ("hours by month and price", account.worked(), worked(oracle)),
+            ("hours by month", account.worked(), worked(oracle)),
             ("payable", account.payable, oracle.payable),
             ("held", account.held, oracle.held),
             ("released", account.released, oracle.released),

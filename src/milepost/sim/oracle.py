@@ -183,7 +183,8 @@ class Oracle:
                     continue
                 milestone = self.terms.ever(name)
                 month = key[1] if milestone.repeats == "monthly" else None
-                taken = clawed_back(facts, month, amounts, self.terms.rounding)
+                credits = self.disputes.credits(key, facts.terminated)
+                taken = clawed_back(facts, month, amounts, credits, self.terms.rounding)
                 taken += self.disputes.taken(key, facts.terminated)
                 at, amount = amounts[-1][:2] if amounts else (0, 0)
                 yield key, max(amount - taken, 0), at

@@ -97,6 +97,11 @@ class Disputes:
         """What disputes took of an occurrence, or of a month's hours."""
         return sum(amount for _, line, amount in self.upheld(terminated) if line.about == about)
 
+    def credits(self, about: Key | Hours, terminated: int | None) -> list[tuple[int, int]]:
+        """When disputes took how much of an occurrence."""
+        told = self._told(terminated)
+        return [(met.event.occurred_at, amount) for met, amount, _ in told if amount and met.line.about == about]
+
     def is_open(self, terminated: int | None) -> bool:
         """Whether anything is in dispute."""
         states: dict[str, _State] = {}
