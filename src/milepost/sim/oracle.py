@@ -183,8 +183,8 @@ class Oracle:
                     continue
                 milestone = self.terms.ever(name)
                 month = key[1] if milestone.repeats == "monthly" else None
-                credits = self.disputes.credits(key, facts.terminated)
-                taken = clawed_back(facts, month, amounts, credits, self.terms.rounding)
+                credited = self.disputes.credits(key, facts.terminated)
+                taken = clawed_back(facts, month, amounts, credited, self.terms.rounding)
                 taken += self.disputes.taken(key, facts.terminated)
                 at, amount = amounts[-1][:2] if amounts else (0, 0)
                 yield key, max(amount - taken, 0), at

@@ -29,16 +29,16 @@ class _Charge:
 
 
 def clawed_back(
-    facts: Facts, month: str | None, amounts: Sequence[Amount], credits: Sequence[tuple[int, int]], rounding: str
+    facts: Facts, month: str | None, amounts: Sequence[Amount], credited: Sequence[tuple[int, int]], rounding: str
 ) -> int:
     """What is taken of an occurrence, by what it would bill to date at each instant (ascending) otherwise.
 
-    `credits`: when disputes took how much of it.
+    `credited`: when disputes took how much of it.
     """
     charges: list[_Charge] = []
     taken = billed = 0
     changes = {at: (amount, terms) for at, amount, terms in amounts}
-    for at in sorted({*changes, *(at for at, _ in credits), *(value.observed_at for value in facts.values)}):
+    for at in sorted({*changes, *(at for at, _ in credited), *(value.observed_at for value in facts.values)}):
         if at in changes:
             amount, terms = changes[at]
             if amount > billed and terms.clawback is not None:
@@ -46,7 +46,7 @@ def clawed_back(
             elif amount < billed:
                 _credit(charges, billed - amount)
             billed = amount
-        _credit(charges, sum(amount for credited_at, amount in credits if credited_at == at))
+        _credit(charges, sum(amount for credited_at, amount in credited if credited_at == at))
         for charge in charges:
             observed = _first_fall(facts, month, charge, at)
             if observed is not None:
