@@ -14,10 +14,8 @@ from tests.core import scenario
 from tests.properties.accounts import difference, shrunk
 from tests.properties.strategies import Engagement, engagement
 
-# The oracle knows no disputes and no clawback yet.
-BEYOND = ("W25", "W28", "W73", "clawback", "disputes")
 FOLDER = Path(__file__).parent.parent / "core" / "scenarios"
-SCENARIOS = sorted(path for path in FOLDER.glob("*.txt") if not path.stem.startswith(BEYOND))
+SCENARIOS = sorted(FOLDER.glob("*.txt"))
 
 
 def judge(made: Engagement) -> None:
