@@ -62,8 +62,8 @@ def as_markdown(found: list[Sentence]) -> str:
     lines = [
         "# Which test shows which sentence",
         "",
-        "Generated from `tests/coverage/*.txt` by `make golden`; a test holds the two together and sees that every test",
-        "named here exists. A name without a path is a scenario in `tests/core/scenarios`.",
+        "Generated from `tests/coverage/*.txt` by `make golden`; a test holds the two together and sees that every",
+        "test named here exists. A name without a path is a scenario in `tests/core/scenarios`.",
     ]
     page = ""
     for sentence in found:
