@@ -254,16 +254,19 @@ class Engagement:
         def spans_of(gate: Gate) -> tuple[Span, ...]:
             return self.gate_spans(gate, place)
 
+        def reversals_of(gate: RegulatorGate) -> tuple[int, ...]:
+            return regulators.reversals(self.rulings(gate, place).values(), gate.at_least)
+
         terms = self.agreed
         if len(terms.reigns) == 1:
-            return gating.resolve(gates_of(terms.reigns[0].terms.milestones[place.milestone]), spans_of)
+            return gating.resolve(gates_of(terms.reigns[0].terms.milestones[place.milestone]), spans_of, reversals_of)
         return gating.Either(
             tuple(
                 gating.Under(
                     reign.since,
                     reign.until,
                     reign.since <= self.last_tick,
-                    gating.resolve(gates_of(reign.terms.milestones[place.milestone]), spans_of),
+                    gating.resolve(gates_of(reign.terms.milestones[place.milestone]), spans_of, reversals_of),
                 )
                 for reign in terms.reigns
                 if place.milestone in reign.terms.milestones

@@ -17,7 +17,7 @@ from milepost.core.calendar import END_OF_TIME
 from milepost.core.claims import CORRECTED, REJECTED, SUPERSEDED, TIMED_OUT, Assessment, Regime, Submission
 from milepost.core.contract import Completed, EvidenceGate, Milestone, Policy
 from milepost.core.facts import Decision, Report
-from milepost.core.gates import Condition, falls, leaves, musts, stands, starts, true_at
+from milepost.core.gates import Condition, falls, fell, leaves, musts, starts, true_at
 from milepost.core.pricing import NO_BASIS, Basis, Pricing
 from milepost.core.rules.approvals import COUNTED, NOT_OPEN, OUTSIDE_WINDOW, Ballot
 from milepost.core.rules.deadlines import Clock
@@ -297,8 +297,8 @@ class _Walk:
     def lapse(self, at: int) -> None:
         """Take back what is accepted if a regulator's gate fell (rule 11); the signatures still count for it."""
         level = self.found.level
-        if level == _NOTHING or all(
-            stands(condition, at, self.report, level) for condition in (self.requires, self.depends)
+        if level == _NOTHING or not any(
+            fell(condition, at, self.report, level) for condition in (self.requires, self.depends)
         ):
             return
         for submission in self.found.submissions:

@@ -23,10 +23,10 @@ __all__ = [
     "accepted_spans",
     "carries",
     "falls",
+    "fell",
     "leaves",
     "musts",
     "resolve",
-    "stands",
     "starts",
     "true_at",
 ]
@@ -45,10 +45,10 @@ class Every(NamedTuple):
 
 
 class During(NamedTuple):
-    """Holds within these spans; `reverses`: what is accepted falls with it (a regulator's decision, rule 11)."""
+    """Holds within these spans; at `reversals` a regulator's decision takes back what is accepted (rule 11)."""
 
     spans: tuple[Span, ...]
-    reverses: bool = False
+    reversals: tuple[int, ...] = ()
 
 
 class Under(NamedTuple):
@@ -66,19 +66,29 @@ class Under(NamedTuple):
 Condition = Completed | EvidenceGate | During | Either | Every | Under
 
 
-def resolve(gates: Sequence[Gate], spans_of: Callable[[Gate], tuple[Span, ...]]) -> Every:
-    """All of the gates as one condition; `spans_of` says when a gate holds that does not look at the own report."""
-    return Every(tuple(_resolve(gate, spans_of) for gate in gates))
+def resolve(
+    gates: Sequence[Gate],
+    spans_of: Callable[[Gate], tuple[Span, ...]],
+    reversals_of: Callable[[RegulatorGate], tuple[int, ...]] = lambda _: (),
+) -> Every:
+    """All of the gates as one condition.
+
+    `spans_of` says when a gate holds that does not look at the own report, `reversals_of` at which instants a decision
+    below the rung comes into force.
+    """
+    return Every(tuple(_resolve(gate, spans_of, reversals_of) for gate in gates))
 
 
-def _resolve(gate: Gate, spans_of: Callable[[Gate], tuple[Span, ...]]) -> Condition:
+def _resolve(
+    gate: Gate, spans_of: Callable[[Gate], tuple[Span, ...]], reversals_of: Callable[[RegulatorGate], tuple[int, ...]]
+) -> Condition:
     if isinstance(gate, AnyOf):
-        return Either(tuple(_resolve(inner, spans_of) for inner in gate.gates))
+        return Either(tuple(_resolve(inner, spans_of, reversals_of) for inner in gate.gates))
     if isinstance(gate, AllOf):
-        return resolve(gate.gates, spans_of)
-    return (
-        gate if isinstance(gate, Completed | EvidenceGate) else During(spans_of(gate), isinstance(gate, RegulatorGate))
-    )
+        return resolve(gate.gates, spans_of, reversals_of)
+    if isinstance(gate, Completed | EvidenceGate):
+        return gate
+    return During(spans_of(gate), reversals_of(gate) if isinstance(gate, RegulatorGate) else ())
 
 
 def true_at(condition: Condition, at: int, report: Report | None, level: Decimal) -> bool:
@@ -110,11 +120,9 @@ def starts(condition: Condition) -> Iterator[int]:
 
 
 def falls(condition: Condition) -> Iterator[int]:
-    """The instants at which a gate that reverses holds no longer."""
+    """The instants at which a regulator's decision below the rung comes into force."""
     if isinstance(condition, During):
-        if condition.reverses:
-            ends = (until for _, until in condition.spans if until < END_OF_TIME)
-            yield from (until for until in ends if not holds(condition.spans, until))
+        yield from condition.reversals
     elif isinstance(condition, Either | Every):
         for inner in condition.conditions:
             yield from falls(inner)
@@ -122,23 +130,22 @@ def falls(condition: Condition) -> Iterator[int]:
         yield from (at for at in falls(condition.condition) if condition.since <= at < condition.until)
 
 
-def stands(condition: Condition, at: int, report: Report | None, level: Decimal, alternative: bool = False) -> bool:
-    """Whether what is accepted stands at the instant, where a gate that reverses may have fallen.
+def fell(condition: Condition, at: int, report: Report | None, level: Decimal) -> bool:
+    """Whether a regulator's decision takes back at the instant what is accepted; among alternatives only if none holds.
 
-    The fall of any other gate only flags, so those count as held; but not among alternatives, where one has to hold.
+    That another gate holds no longer, or that a decision only waits (no confirmation id, two that differ), flags.
     """
+    if isinstance(condition, During):
+        return at in condition.reversals
     if isinstance(condition, Every):
-        return all(stands(inner, at, report, level, alternative) for inner in condition.conditions)
+        return any(fell(inner, at, report, level) for inner in condition.conditions)
     if isinstance(condition, Under):
-        in_force = condition.since <= at < condition.until
-        return not in_force or stands(condition.condition, at, report, level, alternative)
+        return condition.since <= at < condition.until and fell(condition.condition, at, report, level)
     if isinstance(condition, Either):
-        if all(isinstance(inner, Under) for inner in condition.conditions):  # no alternatives: one version at a time
-            return all(stands(inner, at, report, level, alternative) for inner in condition.conditions)
-        return any(stands(inner, at, report, level, True) for inner in condition.conditions)
-    if alternative or (isinstance(condition, During) and condition.reverses):
-        return true_at(condition, at, report, level)
-    return True
+        versions = all(isinstance(inner, Under) for inner in condition.conditions)  # one at a time: no alternatives
+        lost = any(fell(inner, at, report, level) for inner in condition.conditions)
+        return lost and (versions or not true_at(condition, at, report, level))
+    return False
 
 
 def leaves(gates: Sequence[Gate]) -> Iterator[Gate]:

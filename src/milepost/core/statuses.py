@@ -62,11 +62,11 @@ def _fallen(engagement: Engagement, place: Place, gate: Gate, report: Report | N
             return []
         held = [inner for inner in leaves(gate.gates) if engagement.gate_spans(inner, place)]
         return [reason for inner in held for reason in _fallen(engagement, place, inner, report, level)]
-    # a regulator's fall reverses, what reports lower is billed: neither only flags
-    own = isinstance(gate, Completed | EvidenceGate | RegulatorGate)
+    # what reports lower is billed, it does not only flag
+    own = isinstance(gate, Completed | EvidenceGate)
     if own or spans.holds(engagement.gate_spans(gate, place), now):
         return []
-    return ["GATE_RESTATED" if isinstance(gate, KpiGate) else "DEPENDENCY_REVERSED"]
+    return ["GATE_RESTATED" if isinstance(gate, KpiGate | RegulatorGate) else "DEPENDENCY_REVERSED"]
 
 
 def state(engagement: Engagement, place: Place, part: Occurrence, found: Assessment, parked: list[str]) -> None:

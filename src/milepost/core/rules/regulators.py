@@ -1,13 +1,13 @@
 """Which decision of a regulator on a filing is in force, when (rule 9), and when a regulator gate holds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from milepost.core.calendar import END_OF_TIME
 from milepost.core.facts import FilingDecision
 from milepost.core.rules.spans import Span
 
-__all__ = ["Ruling", "ladder", "rank", "rulings", "spans"]
+__all__ = ["Ruling", "ladder", "rank", "reversals", "rulings", "spans"]
 
 _LADDER = {"REJECTED": -1, "REVOKED": -1, "RECEIVED": 0, "VALIDATED": 1, "ACCEPTED": 2}
 _RUNGS = {"received": 0, "validated": 1, "accepted": 2}
@@ -59,3 +59,13 @@ def spans(in_force: Sequence[Ruling], at_least: str) -> tuple[Span, ...]:
             continue
         found.append((since, in_force[i + 1].since if i + 1 < len(in_force) else END_OF_TIME))
     return tuple(found)
+
+
+def reversals(in_force: Iterable[Sequence[Ruling]], at_least: str) -> tuple[int, ...]:
+    """The instants at which a decision below the rung comes into force, of any of these regulators."""
+    return tuple(
+        since
+        for rulings_ in in_force
+        for since, decision in rulings_
+        if decision is not None and not ladder(decision.decision, at_least)
+    )
