@@ -236,6 +236,7 @@ class Account(msgspec.Struct, array_like=True):
     pauses: list[tuple[int, int]] = []  # while it was suspended: (since, until), ascending; deadlines stood still
     subject_by: dict[int, int] = {}  # version -> the part of `subject_minor` accepted in its time
     excess_minor: int = 0  # the part of `released_minor` that a lower rate gave back
+    signoff_waits: tuple[str, ...] = ()  # decisions on the sign-off that wait for a submission still to come
 
 
 class ParkedEvent(msgspec.Struct, frozen=True, array_like=True):

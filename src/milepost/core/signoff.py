@@ -35,14 +35,17 @@ def date_signoff(engagement: Engagement, found: Assessment) -> bool:
 def signoff_status(engagement: Engagement, found: Assessment | None, parked: list[str]) -> None:
     """State where the final sign-off stands, once somebody signed off (or signed for it, or too early).
 
-    `found` is None when the event did not concern it: then it is in effect, or nobody signed off yet.
+    `found` is None when the event did not concern it: then it is in effect, or nobody signed off yet, and the decisions
+    that wait are those that waited before.
     """
     account, contract = engagement.account, engagement.agreed.contract
-    waits = [] if found is None else [place for place, outcome in found.outcomes.items() if outcome == WAITING]
-    if account.signed_off_at is None and not (waits or parked or account.signoff_digest):
+    if found is not None:
+        waits = [place for place, outcome in found.outcomes.items() if outcome == WAITING]
+        decisions = engagement.occurrence(SIGNOFF).decisions if waits else []
+        account.signoff_waits = tuple(decisions[place].cause for place in waits)
+    if account.signed_off_at is None and not (account.signoff_waits or parked or account.signoff_digest):
         return
-    decisions = engagement.occurrence(SIGNOFF).decisions if waits else []
-    early = [f"SUBMISSION_WAITING {decisions[place].cause}" for place in waits]
+    early = [f"SUBMISSION_WAITING {cause}" for cause in account.signoff_waits]
     if account.signoff_at is not None:
         state = "ACCEPTED"
     else:
