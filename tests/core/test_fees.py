@@ -147,6 +147,29 @@ def test_what_is_at_stake_is_what_the_facts_would_give() -> None:
     ]
 
 
+def test_nothing_is_at_stake_of_a_report_that_has_no_rate() -> None:
+    """Not what the customer's own payer would pay either."""
+    _, opening = opened(**VISITS)
+    unknown = {"payer_id": "nobody"}
+    outputs = told(
+        opening,
+        visit(2, **unknown),
+        visit(3, "CORRECTED", procedure_code="99213"),
+        visit(4, "CORRECTED", **unknown),
+        visit(5, "WITHDRAWN"),
+        visit(6, **unknown),
+    )
+    statuses = [output for output in outputs if isinstance(output, MilestoneStatus) and output.reported_at]
+    rate = [any(missing.gate == "rate" for missing in status.missing) for status in statuses]
+    assert list(zip(rate, [status.at_stake_minor for status in statuses], strict=True)) == [
+        (True, 0),
+        (False, 9250),
+        (True, 9250),  # still put up for signing
+        (False, 1000),
+        (True, 0),
+    ]
+
+
 @pytest.mark.parametrize(
     ("gain", "minor"),
     [("620000", 75000_00), ("30000", 5000_00), ("100000", 10000_00), ("0.01", 5000_00), ("0", 0), ("-5", 0)],

@@ -101,6 +101,11 @@ class Assessment:
         return self.submissions[-1] if self.submissions and self.submissions[-1].alive else None
 
     @property
+    def claimed(self) -> int:
+        """The amount to date if what is put up for signing is accepted: all that is known while there is no price."""
+        return max(self.gross, self.current.gross if self.current else 0)
+
+    @property
     def accepted_at(self) -> int | None:
         """Since when the level is what it is; None before the first acceptance."""
         return self.accepted[-1][0] if self.accepted else None

@@ -338,7 +338,7 @@ class _Walk:
         basis = pricing.claimed(at, self.report, _WHOLE, found.level, found.basis)
         if self.claimed(last, min(at, END_OF_TIME - 1)) > 0:
             found.unpriced = basis is None or not (last is None or self.priced(last))
-        found.whole = found.gross if basis is None else pricing.amount(_WHOLE, basis, at)
+        found.whole = found.claimed if found.unpriced or basis is None else pricing.amount(_WHOLE, basis, at)
         return found
 
 
