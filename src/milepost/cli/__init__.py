@@ -26,6 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # brackets in a help text are brackets: `MILESTONE[/OCCURRENCE]` is no markup
 )
 app.add_typer(config.app, name="config")
 app.add_typer(run.app, name="run")
