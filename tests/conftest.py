@@ -1,6 +1,7 @@
 """What holds for every test: nothing of the developer's environment leaks in, and nothing is left out unseen."""
 
 import os
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Callable
@@ -41,6 +42,10 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith("MILEPOST_") and name != "MILEPOST_PROPERTY_RUNS"]:
         del os.environ[name]
     config.stash[LEFT_OUT] = Counter()
+    # A shell without job control starts what it puts into the background with Ctrl-C ignored, and every process that a
+    # test starts and interrupts would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)  # after -m and -k: what nobody asked for is not left out

@@ -136,7 +136,7 @@ class Chooser:
             return made
         made = msgspec.structs.replace(made, fee=fee, tiers=("100",), partial_any=False)
         if isinstance(fee, Success):
-            return msgspec.structs.replace(made, requires=features.success_gates(made.requires))
+            return msgspec.structs.replace(made, requires=features.success_gates(made.requires, repeats))
         return made if Completed() in made.requires else msgspec.structs.replace(made, requires=(Completed(),))
 
     def _repeated_gates(self, repeats: str, others: list[str]) -> tuple[Gate, ...]:

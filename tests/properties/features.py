@@ -25,7 +25,9 @@ from milepost.core.contract import (
 )
 
 # What the fold and the oracle are known to agree on.
-SUPPORTED = frozenset({"occurrences", "regulators", "nesting", "alternatives", "rate_cards", "exempt"})
+SUPPORTED = frozenset(
+    {"occurrences", "regulators", "nesting", "alternatives", "rate_cards", "exempt", "signoff", "success"}
+)
 
 FIRST_DAY = date(2026, 3, 25)  # the clocks of Berlin change four days later
 REGULATORS, FILINGS = ("FDA", "EMA"), ("F1", "F2")
@@ -161,7 +163,7 @@ class Features:
             sources=rng.choice(((), (), ("finance",))),
         )
 
-    def success_gates(self, gates: tuple[Gate, ...]) -> tuple[Gate, ...]:
+    def success_gates(self, gates: tuple[Gate, ...], repeats: str) -> tuple[Gate, ...]:
         """The gates of a success fee: one on its own value, as a rule."""
         rng = self.rng
         own = KpiGate(
@@ -170,7 +172,9 @@ class Features:
             at_least=rng.choice((None, None, None, "1200")),
             sources=rng.choice(((), (), ("finance",))),
         )
-        kept = tuple(gate for gate in gates if not isinstance(gate, Completed)) if rng.randrange(4) else gates
+        # Only a report says that there is an occurrence; a month follows from the value.
+        needless = repeats != "per_occurrence" and rng.randrange(4) > 0
+        kept = tuple(gate for gate in gates if not isinstance(gate, Completed)) if needless else gates
         return (own, *kept) if rng.randrange(6) else kept or (own,)
 
     def attributes(self) -> dict[str, str]:

@@ -188,6 +188,8 @@ class Oracle:
                 taken += self.disputes.taken(key, facts.terminated)
                 at, amount = amounts[-1][:2] if amounts else (0, 0)
                 yield key, max(amount - taken, 0), at
+        for key in [key for key in self.gross if key not in self.accepted]:
+            yield key, 0, 0  # all that spoke of it is dated after the termination
 
     def _amount(self, key: Key, level: Level, fee_minor: dict[int, int]) -> Amount:
         whole = fee_minor.get(self.terms.governing(key[0], level.grown_at), 1) * level.price
