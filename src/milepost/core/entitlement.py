@@ -211,14 +211,14 @@ class _Walk:
         content = content_hash(self.milestone, self.occurrence, level, self.report, *priced)
         last = self.found.submissions[-1] if self.found.submissions else None
         if last is not None and content == last.content:
-            # unchanged content: after a correction always, else with the next report (or, without reports, value)
-            if last.alive and not (last.ballot.complete and self.certified(last) < last.level):
+            # unchanged content: after a correction always, else with the next report (or, without reports, value); also
+            # where it was accepted, and its facts, lower since, are back
+            whole = self.certified(last) >= last.level
+            if last.alive and (whole or not last.ballot.complete):
                 return
-            if last.end != CORRECTED and not again:
+            if last.end != CORRECTED and not again and (last.accepted_at is None or not whole):
                 return
-        if last is not None and last.alive and not last.ballot.complete:
-            last.close(SUPERSEDED, at)
-        if last is not None and last.alive and self.unsigned:
+        if last is not None and last.alive and (self.unsigned or not last.ballot.complete):
             last.close(SUPERSEDED, at)
         reporter = self.report.reported_by if self.report and self.report.kind != "WITHDRAWN" else None
         number = len(self.found.submissions) + 1
@@ -389,7 +389,7 @@ def assess(
             walk.lapse(at)
         if reported or at in closings or at in pricing.instants:
             claims = bool(reported) and reported[-1].kind != "WITHDRAWN"
-            walk.open(at, claims or (at in closings and not walk.driven))
+            walk.open(at, claims or (at in closings and not (walk.driven or walk.alternative)))
         walk.decide_all(decided, at)
         walk.accept(at)
         walk.restate(at)

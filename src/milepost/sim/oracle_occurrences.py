@@ -108,7 +108,8 @@ def _occurrences(facts: Facts, terms: Terms, name: str, rivals: frozenset[str]) 
     milestone = terms.ever(name)
     if milestone.repeats == "none":
         return [None]
-    found = {key[1] for key in [*facts.reports, *facts.decisions] if key[0] == name}
+    told = [*facts.reports.items(), *facts.decisions.items()]
+    found = {key[1] for key, events in told if key[0] == name and events}
     gates = list(leaves(milestone.requires + milestone.depends_on))
     if milestone.repeats == "monthly":
         found = {month for month in found if month is not None and _MONTH.fullmatch(month)}
