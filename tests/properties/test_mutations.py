@@ -51,7 +51,10 @@ FAULTS = {
         36, "entitlement.py", "submission.level if least is None else", "submission.level if True else"
     ),
     "a settled claim is superseded": Fault(
-        170, "entitlement.py", "last.alive and not last.ballot.complete:", "last.alive:"
+        19,
+        "entitlement.py",
+        "if last is not None and last.alive and (self.unsigned or not last.ballot.complete):",
+        "if last is not None and last.alive:",
     ),
     "one person signs every step": Fault(
         56, "rules/approvals.py", "if self._policy.distinct and any(", "if False and any("
@@ -85,7 +88,7 @@ FAULTS = {
         "            submission.close(REJECTED, at)\n        self.accept(at)\n",
     ),
     "a correction after the sign-off undoes it": Fault(
-        3,
+        3101,
         "signing.py",
         "accepted[i + 1][0] if i + 1 < len(accepted) else END_OF_TIME",
         "END_OF_TIME if i + 1 == len(accepted) else since",

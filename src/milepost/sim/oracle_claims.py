@@ -244,7 +244,7 @@ class Walk:
             return True
         if last.settled_at is not None and last.certified < last.claim:
             return self._claimed_at(at) > last.settled_at
-        return last.ended == "accepted" and self.percent < last.certified
+        return last.ended == "accepted" and (self.percent < last.certified or self.price < last.quote.price)
 
     def _claimed_at(self, at: int) -> int:
         """The time of the report in force, or where no report is asked for, also of what closed `requires`."""
