@@ -34,9 +34,10 @@ FLOW_S = float(os.environ.get("CHAOS_FLOW_S", "60"))
 # 25.5 events each, repeats and ticks included.
 ENGAGEMENTS = int(os.environ.get("CHAOS_ENGAGEMENTS", "4000"))
 EVENTS = 25 * ENGAGEMENTS
-# So many longer than the flow may it take until every step was hit.
-GRACE_S = 150.0
-DRAIN_S = 400.0
+# So many longer than the flow may it take until every step was hit; a machine with other work needs several times
+# what an idle one does.
+GRACE_S = 600.0
+DRAIN_S = 900.0
 CHUNKS = 200
 # A frozen worker is a zombie when it thaws: its partitions have been given away.
 FROZEN_S = 1.5 * SESSION_TIMEOUT_S
@@ -76,6 +77,11 @@ class Chaos:
     def missing(self) -> list[str]:
         """The steps at which nobody has died yet."""
         return [step for step in STEPS if not self.faults[f"death at {step}"]]
+
+    def lacking(self) -> list[str]:
+        """What has not happened yet, or not often enough."""
+        often = {"kill": FLOW_S / 20, "freeze": FLOW_S / 40}
+        return self.missing() + [fault for fault, times in often.items() if self.faults[fault] < times]
 
     def go_on(self) -> None:
         """Replace the dead, thaw the frozen, hurt somebody when it is time."""
@@ -176,7 +182,7 @@ def test_killed_and_frozen_workers_lose_nothing_and_double_nothing(workers: Flee
         chaos, flow = Chaos(workers, random.Random(seed)), Flow(workers, events)
         flow.start()
         until = time.monotonic() + FLOW_S + GRACE_S
-        while flow.is_alive() or (chaos.missing() and time.monotonic() < until):
+        while flow.is_alive() or (chaos.lacking() and time.monotonic() < until):
             chaos.go_on()
             time.sleep(0.1)
         flow.join()
@@ -194,6 +200,4 @@ def test_killed_and_frozen_workers_lose_nothing_and_double_nothing(workers: Flee
     reached("checked")
     print(f"{sum(len(list(found.of(topic))) for topic in INPUTS)} records, {len(expected.lines)} lines, {chaos.faults}")
     assert violations == [], f"CHAOS_SEED={seed}, {chaos.faults}: {report(violations)}"
-    assert chaos.missing() == [], f"CHAOS_SEED={seed}: nobody died at these steps"
-    assert chaos.faults["kill"] >= FLOW_S / 20
-    assert chaos.faults["freeze"] >= FLOW_S / 40
+    assert chaos.lacking() == [], f"CHAOS_SEED={seed}: this did not happen, or too seldom: {chaos.faults}"
