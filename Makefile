@@ -10,7 +10,7 @@ jars = ops/kafka/kafka.sh libs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check fmt test-kafka chaos golden bench kafka up lock clean
+.PHONY: help demo test check fmt test-kafka chaos nightly golden bench kafka up lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ test-kafka: .venv/installed ## Run the tests that need a real Kafka
 chaos: .venv/installed ## Run the tests that kill and freeze workers, for ten minutes and more
 	@$(jars)
 	CHAOS_FLOW_S=600 $(bin)/pytest -m chaos $(ARGS)
+
+nightly: .venv/installed ## Compare the fold with the oracle on 20,000 random engagements (half an hour)
+	$(bin)/python -m tests.properties.hunt 20000 $(ARGS)
 
 check: .venv/installed ## Lint, check formats, types and the layers' contracts
 	$(bin)/ruff check

@@ -95,7 +95,8 @@ def accepted(oracle: Oracle) -> dict[Key, int]:
 def submissions(oracle: Oracle) -> dict[Key, int]:
     """How many submissions each occurrence that can be signed has had, in the oracle's opinion."""
     versions = oracle.terms.versions
-    signed = {milestone.id for version in versions for milestone in version.milestones if milestone.approval}
+    told = [milestone for version in versions for milestone in version.milestones]
+    signed = {m.id for m in told} - {m.id for m in told if not m.approval}
     found = {key: len(entry.submissions) for key, entry in oracle.accepted.items() if key[0] in signed}
     return {key: number for key, number in found.items() if number}
 
@@ -125,9 +126,8 @@ def difference(contract: Contract, events: Sequence[Event], *, every: bool = Tru
 
     With `every` they are compared after each event, else at the end only.
     """
-    signed = frozenset(
-        milestone.id for version in versions(contract, events) for milestone in version.milestones if milestone.approval
-    )
+    told = [milestone for version in versions(contract, events) for milestone in version.milestones]
+    signed = frozenset(m.id for m in told) - {m.id for m in told if not m.approval}
     oracle, account, staged = Oracle(contract), Account(signed=signed), Staged(Empty())
     for place, record in enumerate(received(list(events))):
         account.add(fold(staged, record))

@@ -26,7 +26,8 @@ from milepost.core.contract import (
     Step,
     Success,
 )
-from tests.properties.features import CARDS, FILINGS, FIRST_DAY, Features
+from tests.properties import hours
+from tests.properties.features import CARDS, FILINGS, FIRST_DAY, HOLIDAYS, Features
 
 PEOPLE = ("ana", "bob", "carol", "dave")
 ROLES = ("lead", "ap", "cfo")
@@ -77,6 +78,7 @@ class Chooser:
             "single": Policy((Step(rng.choice(ROLES)),)),
             "quorum": Policy((Step("ap", 2), *([Step("cfo")] if self.chance(50) else [])), self.chance(30)),
         }
+        policies = {name: self.features.policy(policy, ROLES) for name, policy in policies.items()}
         count = rng.choice((1, 1, 2, 2, 3, 4))
         made: list[Milestone] = []
         for place in range(1, count + 1):
@@ -101,6 +103,10 @@ class Chooser:
             signoff_approval=rng.choice(sorted(policies)) if self.features.has("signoff", 80) else None,
             customer_metadata={"payer_id": "B"} if self.chance(30) else {},
             rate_cards={"payers": CARDS},
+            calendar="DE",
+            holidays=HOLIDAYS,
+            time_and_materials=hours.terms(rng) if self.features.has("hours") else None,
+            amendments_approval=rng.choice((None, *sorted(policies))) if self.features.has("amendments") else None,
         )
 
     def _people(self) -> dict[str, tuple[Person, ...]]:
@@ -130,6 +136,7 @@ class Chooser:
             optional=self.chance(20),
             retained=not self.chance(15),
             repeats=repeats,
+            clawback=features.clawback(),
         )
         fee = features.fee(made)
         if fee is None:
@@ -213,5 +220,6 @@ class Chooser:
             rate=rng.choice(("10", "5", "7.5")),
             cap=cap,
             exempt=self.features.exempt(),
-            release=tuple(Release(f"r{place}", share) for place, share in enumerate(shares, 1)),
+            release=tuple(Release(f"r{place}", share, self.features.moment()) for place, share in enumerate(shares, 1)),
+            step_down=self.features.step_down(),
         )

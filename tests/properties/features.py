@@ -8,26 +8,57 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from random import Random
 
+import msgspec
+
 from milepost.core.contract import (
     AllOf,
     AnyOf,
     Card,
+    Clawback,
     Completed,
+    Duration,
+    EarlierOf,
+    Escalation,
     EvidenceGate,
     Fee,
     Gate,
     KpiGate,
+    LaterOf,
     Milestone,
+    Moment,
+    OnDate,
+    OnSignoff,
+    Policy,
     RateCard,
     RegulatorGate,
+    Step,
+    StepDown,
     Success,
     Tier,
 )
 
 # What the fold and the oracle are known to agree on.
 SUPPORTED = frozenset(
-    {"occurrences", "regulators", "nesting", "alternatives", "rate_cards", "exempt", "signoff", "success"}
+    {
+        "alternatives",
+        "amounts",
+        "clawback",
+        "disputes",
+        "exempt",
+        "hours",
+        "moments",
+        "nesting",
+        "occurrences",
+        "rate_cards",
+        "regulators",
+        "signer_evidence",
+        "signoff",
+        "step_down",
+        "success",
+    }
 )
+# What else an engagement may be made of; each shows only what it is about where a group is switched on.
+KNOWN = SUPPORTED | {"amendments", "conflicts", "deadlines"}
 
 FIRST_DAY = date(2026, 3, 25)  # the clocks of Berlin change four days later
 REGULATORS, FILINGS = ("FDA", "EMA"), ("F1", "F2")
@@ -48,6 +79,14 @@ PERIODS = (
     (date(2026, 1, 1), date(2026, 2, 1)),  # 32 days
     (date(2026, 1, 1), date(2026, 2, 2)),  # 33 days
 )
+WITHIN = (
+    Duration("P1D", days=1),
+    Duration("P2D", days=2),
+    Duration("PT12H", seconds=43_200),
+    Duration("P1B", business_days=1),
+    Duration("P3B", business_days=3),
+)
+HOLIDAYS = (date(2026, 4, 3), date(2026, 4, 6))  # of Germany, in the weeks of the engagements
 CARDS = {
     "A": Card(percent_of_charge="80"),
     "B": Card(procedures={"p1": 9_250, "p2": 0}),
@@ -123,7 +162,54 @@ class Features:
         """Whether a gate may be one of several alternatives."""
         return self.has("alternatives") or not isinstance(gate, Completed | EvidenceGate)
 
+    # -- signatures
+
+    def policy(self, policy: Policy, roles: Sequence[str]) -> Policy:
+        """A policy whose steps may ask for evidence, begin at an amount, or end by a deadline."""
+        return msgspec.structs.replace(policy, steps=tuple(self._step(step, roles) for step in policy.steps))
+
+    def _step(self, step: Step, roles: Sequence[str]) -> Step:
+        rng = self.rng
+        if self.has("signer_evidence", 40):
+            step = msgspec.structs.replace(step, evidence=(rng.choice(("report", "minutes")),))
+        if self.has("amounts", 50):
+            least = rng.choice((1, 333, 50_000, 100_005, 100_006))
+            step = msgspec.structs.replace(step, amount_at_least_minor=least)
+        if not self.has("deadlines", 70):
+            return step
+        escalations = tuple(
+            Escalation(role, rng.choice(WITHIN))
+            for role in rng.sample(roles, rng.choice((0, 0, 1, 2)))
+            if role != step.role
+        )
+        on_timeout = rng.choice(("reject", "accept", "accept", None))
+        return msgspec.structs.replace(
+            step,
+            within=rng.choice(WITHIN),
+            grace=rng.choice((None, *WITHIN)) if on_timeout == "accept" else None,
+            remind_every=rng.choice((None, WITHIN[0])),
+            escalations=escalations,
+            on_timeout=on_timeout,
+        )
+
     # -- retention
+
+    def step_down(self) -> tuple[StepDown, ...]:
+        """Lower rates from a part of the value on."""
+        choices = (StepDown("10", "2.5"), StepDown("50", "1"), StepDown("100", "0"))
+        if not self.has("step_down", 80):
+            return ()
+        return tuple(sorted(self.rng.sample(choices, self.rng.choice((1, 2))), key=choices.index))
+
+    def moment(self) -> Moment:
+        """When a release is due."""
+        rng = self.rng
+        if not self.has("moments", 70):
+            return OnSignoff()
+        after = rng.choice((None, *WITHIN, Duration("P1M", months=1)))
+        simple: tuple[Moment, ...] = (OnSignoff(after), OnDate(self.day()))
+        both = (rng.choice(simple), rng.choice(simple))
+        return rng.choice((*simple, LaterOf(both), EarlierOf(both)))
 
     def exempt(self) -> tuple[str, ...]:
         """What nothing is withheld from."""
@@ -133,6 +219,23 @@ class Features:
         return ("time_and_materials",)
 
     # -- fees
+
+    def clawback(self) -> Clawback | None:
+        """What a lower value takes back."""
+        rng = self.rng
+        if not self.has("clawback", 70):
+            return None
+        when = KpiGate(
+            id=rng.choice(("churn", "churn", "reading", "monthly")),
+            below=rng.choice(("0.88", "0.9")),
+            status=rng.choice(("any", "any", "final")),
+        )
+        share = rng.choice(("100", "50", "33.3"))
+        if rng.randrange(3) == 0:
+            return Clawback(
+                when, rng.choice((Duration("P1M", months=1), Duration("P3M", months=3))), share, linear=True
+            )
+        return Clawback(when, rng.choice((*WITHIN[:2], Duration("P1M", months=1))), share)
 
     def fee(self, milestone: Milestone) -> Fee | None:
         """A fee that follows facts, or None for one that the contract says."""

@@ -8,12 +8,14 @@ import msgspec
 from milepost.core.events import (
     ApprovalDecision,
     ClockTick,
+    DisputeEvent,
     EngagementEvent,
     Event,
     Evidence,
     KpiEvent,
     MilestoneEvent,
     RegulatorDecision,
+    UsageEvent,
 )
 
 _TEXTS = ("", "m1", "@signoff", "@amendment", "a/b", "%2F", "ü" * 600, "\0", "\n", "m1 ", "none")
@@ -35,6 +37,20 @@ _DECIMALS = (
 _INSTANTS = (-(1 << 63), -1, 0, 1, (1 << 62) - 1, 1 << 62, (1 << 63) - 1, 253_402_300_799_999_999)
 _BAD = Evidence(name="", media_type="", size_bytes=-1, sha256="no hash", uri="\0")
 _FIELDS: dict[type, dict[str, tuple[object, ...]]] = {
+    UsageEvent: {
+        "usage_id": _TEXTS,
+        "meter": _TEXTS,
+        "quantity": _DECIMALS,
+        "started_at": _INSTANTS,
+        "ended_at": _INSTANTS,
+        "revision": (0, -1, 1 << 40),
+    },
+    DisputeEvent: {
+        "dispute_id": _TEXTS,
+        "line_id": _TEXTS,
+        "occurred_at": _INSTANTS,
+        "amount_minor": (0, -1, 1 << 62),
+    },
     EngagementEvent: {
         "change": ("AMENDED", "OPENED", "RESUMED", "TERMINATED"),
         "terms": (None,),

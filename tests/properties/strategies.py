@@ -25,9 +25,10 @@ from milepost.core.events import (
     UsageEvent,
 )
 from milepost.core.fold import Received
-from milepost.sim.oracle_facts import SIGNOFF, Key
+from milepost.sim.oracle_facts import AMENDMENT, SIGNOFF, Key
 from milepost.sim.oracle_gates import leaves
 from milepost.sim.oracle_votes import Content, claim_hash
+from tests.properties import amended, disputed, hours
 from tests.properties.contracts import PEOPLE, ROLES, Chooser
 from tests.properties.features import FILINGS, OCCURRENCES, PERIODS, REGULATORS
 
@@ -78,10 +79,10 @@ def received(events: list[Event]) -> list[Received]:
 
 def engagement(seed: int, **only: Any) -> Engagement:
     """The engagement of a seed. `only`: features to leave out, as `signoff=False`."""
-    return _Maker(Random(seed), only).make(seed)
+    return Maker(Random(seed), only).make(seed)
 
 
-class _Maker(Chooser):
+class Maker(Chooser):
     """The events of one engagement."""
 
     def __init__(self, rng: Random, only: dict[str, Any]) -> None:
@@ -99,10 +100,13 @@ class _Maker(Chooser):
             "regulator-acceptances": self._repeated(self._rulings(made.contract)),
             "approvals": self._repeated(self._decisions(made.contract)),
             "clock-ticks": self._ticks(),
+            "usage-events": self._repeated(hours.entries(self, made.contract)),
+            "dispute-events": self._repeated(disputed.disputes(self, made.contract)),
         }
+        made.topics["engagements"] += self._repeated(amended.amendments(self, made.contract))
         return made
 
-    def _named(self, **fields: Any) -> dict[str, Any]:
+    def named(self, **fields: Any) -> dict[str, Any]:
         self.events += 1
         return {"event_id": f"e{self.events}", "source": "test", "engagement_id": "eng", **fields}
 
@@ -118,22 +122,22 @@ class _Maker(Chooser):
     def _engagement_events(self, contract: Contract) -> list[Event]:
         first, last = self.instants[0], self.instants[-1]
         opened = EngagementEvent(
-            **self._named(change="OPENED", occurred_at=first, contract='{"milepost": 1}', terms=contract)
+            **self.named(change="OPENED", occurred_at=first, contract='{"milepost": 1}', terms=contract)
         )
         events: list[Event] = []
         if self.allowed("signoff", 60):
             events += [
-                EngagementEvent(**self._named(change="SIGNED_OFF", occurred_at=self.moment(), actor=person))
+                EngagementEvent(**self.named(change="SIGNED_OFF", occurred_at=self.moment(), actor=person))
                 for person in self.rng.sample(PEOPLE, self.rng.choice((1, 1, 2)))
             ]
         if self.allowed("terminated", 8):
-            terminated = EngagementEvent(**self._named(change="TERMINATED", occurred_at=self.moment()))
+            terminated = EngagementEvent(**self.named(change="TERMINATED", occurred_at=self.moment()))
             events.insert(self.rng.randrange(len(events) + 1), terminated)
         elif self.allowed("suspended", 15):
             place = self.rng.randrange(len(events) + 1)
-            changes = [EngagementEvent(**self._named(change="SUSPENDED", occurred_at=first))]
+            changes = [EngagementEvent(**self.named(change="SUSPENDED", occurred_at=first))]
             if self.allowed("suspended_at_the_end", 20) is False and last > first:
-                changes.append(EngagementEvent(**self._named(change="RESUMED", occurred_at=last)))
+                changes.append(EngagementEvent(**self.named(change="RESUMED", occurred_at=last)))
             elif not self.only.get("suspended_at_the_end", True):
                 changes = []
             events[place:place] = changes
@@ -159,7 +163,7 @@ class _Maker(Chooser):
         rng = self.rng
         kinds = ("REPORTED",) if place == 0 else ("REPORTED", "REPORTED", "CORRECTED", "CORRECTED", "WITHDRAWN")
         return MilestoneEvent(
-            **self._named(
+            **self.named(
                 milestone_id=milestone.id if not self.chance(2) else "unknown",
                 occurrence_id=occurrence if not self.chance(2) else rng.choice((None, "2026-03")),
                 kind=rng.choice(kinds) if not self.chance(3) else rng.choice(("CORRECTED", "WITHDRAWN")),
@@ -183,11 +187,12 @@ class _Maker(Chooser):
         gates = [gate for m in contract.milestones for gate in leaves(m.requires + m.depends_on)]
         used = {gate.id for gate in gates if isinstance(gate, KpiGate)}
         used |= {m.fee.kpi for m in contract.milestones if isinstance(m.fee, Success)}
+        used |= {m.clawback.when.id for m in contract.milestones if m.clawback is not None}
         events: list[Event] = []
         for name in sorted(used):
             events += [self._value(name) for _ in range(rng.choice((1, 2, 3, 5)))]
         if self.chance(10):
-            events.append(KpiEvent(**self._named(kpi_id="unused", value="1", observed_at=self.moment())))
+            events.append(KpiEvent(**self.named(kpi_id="unused", value="1", observed_at=self.moment())))
         return events
 
     def _value(self, name: str) -> Event:
@@ -197,7 +202,7 @@ class _Maker(Chooser):
         amounts = ("900", "1000", "1200", "1500", "1500.000", "2000", "3000", "1000.004", "1250.055")
         shares = ("0.85", "0.850", "0.9", "0.9", "0.9", "0.88", "0.849999", "0.95")
         return KpiEvent(
-            **self._named(
+            **self.named(
                 kpi_id=name,
                 value=rng.choice(amounts if name == "revenue" else shares),
                 observed_at=self.moment(),
@@ -242,7 +247,7 @@ class _Maker(Chooser):
             confirmation = None
         sequence = None if place is None or self.chance(10) else place if not self.chance(15) else rng.choice((1, 2))
         return RegulatorDecision(
-            **self._named(
+            **self.named(
                 filing_id=filing,
                 regulator=regulator,
                 decision=good if not self.chance(25) else rng.choice(("REJECTED", "REVOKED")),
@@ -261,9 +266,11 @@ class _Maker(Chooser):
                 if milestone.approval is not None:
                     policy = contract.policies[milestone.approval]
                     events += self._decisions_on(contract, milestone, occurrence, policy)
-        if contract.signoff_approval is not None:
-            claim = Milestone(SIGNOFF, SIGNOFF, Fixed(0), (), contract.signoff_approval)
-            events += self._decisions_on(contract, claim, None, contract.policies[contract.signoff_approval])
+        for name, approval in ((SIGNOFF, contract.signoff_approval), (AMENDMENT, contract.amendments_approval)):
+            if approval is not None:
+                claim = Milestone(name, name, Fixed(0), (), approval)
+                occurrence = rng.choice((None, "2", "2", "3")) if name == AMENDMENT else None
+                events += self._decisions_on(contract, claim, occurrence, contract.policies[approval])
         if self.chance(15 if self.calm else 40):
             rng.shuffle(events)
         elif self.chance(50):
@@ -293,7 +300,7 @@ class _Maker(Chooser):
     def _decision(self, milestone: Milestone, occurrence: str | None, step: Step, person: str, at: int) -> Event:
         rng = self.rng
         return ApprovalDecision(
-            **self._named(
+            **self.named(
                 milestone_id=milestone.id,
                 occurrence_id=occurrence,
                 role=step.role if not self.chance(5) else rng.choice(ROLES),
@@ -305,6 +312,7 @@ class _Maker(Chooser):
                 submission=rng.choice((1, 2)) if self.allowed("named", 8) else None,
                 submission_hash=self._hash(milestone, occurrence) if self.allowed("named", 6) else None,
                 certified_completion=rng.choice(("60", "95", "90", "50")) if self.allowed("certified", 8) else None,
+                evidence=tuple(rng.sample(_DOCUMENTS, rng.choice((0, 1, 2, 3)))) if step.evidence else (),
             )
         )
 
@@ -319,4 +327,10 @@ class _Maker(Chooser):
         )
 
     def _ticks(self) -> list[Event]:
-        return [ClockTick(self.moment()) for _ in range(self.rng.choice((2, 3, 4) if self.calm else (0, 1, 2, 4)))]
+        ticks: list[Event] = [
+            ClockTick(self.moment()) for _ in range(self.rng.choice((2, 3, 4) if self.calm else (0, 1, 2, 4)))
+        ]
+        if self.features.groups & {"hours", "moments", "deadlines"}:
+            far = [ClockTick(self.at(day, 9)) for day in hours.RUNS]
+            ticks = sorted([*ticks, *self.rng.sample(far, self.rng.choice((1, 2, 3)))], key=lambda tick: tick.at)
+        return ticks

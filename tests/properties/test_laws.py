@@ -15,6 +15,9 @@ from tests.properties.accounts import Account, fees, played, played_as
 from tests.properties.hostile import broken
 from tests.properties.strategies import Engagement, engagement, received
 
+# What depends on when something arrives: runs and deadlines on ticks, a dispute on the line that it is about.
+ARRIVAL = frozenset({"deadlines", "disputes", "hours"})
+
 encode = msgspec.msgpack.Encoder().encode
 
 
@@ -73,7 +76,8 @@ def test_money_is_conserved_after_every_event(seeds: range) -> None:
         staged = Staged(MemoryStore())
         for record in received(stream(made)):
             account.add(fold(staged, record))  # every line: gross = retained + payable
-            assert sum(account.gross.values()) == account.payable + account.held, f"seed {seed}"
+            gross = sum([*account.gross.values(), *account.hours.values()])
+            assert gross == account.payable + account.held, f"seed {seed}"
             assert account.retained == account.held >= 0, f"seed {seed}"
             for (name, _), gross in account.gross.items():
                 assert 0 <= gross <= most.get(name, gross), f"seed {seed}"
@@ -81,7 +85,7 @@ def test_money_is_conserved_after_every_event(seeds: range) -> None:
 
 def test_any_interleaving_of_the_topics_gives_the_same_totals(seeds: range) -> None:
     for seed in seeds:
-        made = engagement(seed, suspended_at_the_end=False)
+        made = engagement(seed, suspended_at_the_end=False, without=ARRIVAL)
         rng = Random(seed)
         accounts = [played(made.interleaved(rng))[0] for _ in range(4)]
         first = accounts[0]
@@ -146,7 +150,7 @@ def test_ids_are_unique_and_credits_name_the_charge_that_they_correct(seeds: ran
             if line.gross_minor > 0:
                 assert line.corrects_line_id is None, f"seed {seed}"
                 charges[line.line_id] = line
-            elif line.gross_minor < 0:
+            elif line.gross_minor < 0 and line.milestone_id is not None:
                 assert line.corrects_line_id in charges, f"seed {seed}"
                 assert charges[line.corrects_line_id].milestone_id == line.milestone_id, f"seed {seed}"
 

@@ -15,8 +15,6 @@ from milepost.core.posting import post, subject_of
 
 __all__ = ["credit_hours", "credit_milestone", "take"]
 
-_CLOSED = ("UPHELD", "DISMISSED", "WITHDRAWN")
-
 
 class Dispute(msgspec.Struct, array_like=True):
     """What was said of one line under one dispute's id; the last event by its time decides where it stands."""
@@ -39,8 +37,8 @@ def take(engagement: Engagement, event: DisputeEvent) -> tuple[str, str | None, 
         return "REFUSED", "DUPLICATE", ()
     if dispute.kind and event.occurred_at < dispute.at:
         return "REFUSED", "SUPERSEDED", ()
-    if dispute.kind in _CLOSED and event.kind != "OPENED":
-        return "REFUSED", "NOT_OPEN", ()
+    if "OPENED" not in (event.kind, dispute.kind) and (dispute.kind or event.kind != "UPHELD"):
+        return "REFUSED", "NOT_OPEN", ()  # only UPHELD needs no OPENED before it
     was_open = dispute.amount_minor if dispute.kind == "OPENED" else 0
     amount = 0
     if event.kind in ("OPENED", "UPHELD"):

@@ -19,13 +19,15 @@ def subject_of(engagement: Engagement, subject: bool, billed: int, subject_bille
     """How much of a line's gross retention is computed from.
 
     `subject`: whether the contract withholds from such lines; `billed` and `subject_billed`: to date. What was accepted
-    after the sign-off is not subject (rule 23); a credit takes that part back first.
+    after the sign-off is not subject (rule 23); a credit takes that part back first. Nothing is withheld from less than
+    nothing: what hours took back beyond what was billed is made up for first.
     """
+    beyond = billed - subject_billed
     if gross < 0:
-        return min(0, gross + billed - subject_billed)
+        return max(min(0, gross + beyond), -subject_billed)
     signed_off = engagement.account.signoff_at
     late = signed_off is not None and at > signed_off
-    return 0 if late or not subject else gross
+    return 0 if late or not subject else max(0, gross + min(0, beyond))
 
 
 def post(engagement: Engagement, place: Place, effect: str, line: InvoiceLine, subject: int) -> InvoiceLine:

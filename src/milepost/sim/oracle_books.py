@@ -73,7 +73,7 @@ class Books:
         if entry.gross < 0:
             retained = self.account.credit(subject, entry.left)
         elif not entry.exempt and not late:
-            retained = self.account.charge(subject, entry.gross, entry.accepted_at)
+            retained = self.account.charge(subject, min(entry.gross, max(entry.left, 0)), entry.accepted_at)
         self.payable += entry.gross - retained
         self.lines.add(about, entry.named, entry.gross)
 

@@ -357,7 +357,11 @@ class Walk:
         claim, quote = self._claim(seen)
         if quote is None:
             return
-        for submission in self.result.submissions:
+        claims = list(self.result.submissions)
+        fee = self.terms.fee_terms(self.key[0], at).fee
+        if isinstance(fee, Success) and not fee.to_date:
+            claims.reverse()  # the newest value is the one that is in force
+        for submission in claims:
             live = submission.ended in (None, "next") and submission.settled_at is not None
             if not live or submission.claim > claim or not self._may_bill(submission.claim, seen):
                 continue

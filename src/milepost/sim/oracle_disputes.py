@@ -59,6 +59,11 @@ class _Met(NamedTuple):
     line: Line
     left: int
 
+    @property
+    def about(self) -> tuple[str, str]:
+        """One dispute may be about several lines; each is judged by itself."""
+        return self.event.dispute_id, self.event.line_id
+
 
 @dataclass
 class _State:
@@ -104,26 +109,26 @@ class Disputes:
 
     def is_open(self, terminated: int | None) -> bool:
         """Whether anything is in dispute."""
-        states: dict[str, _State] = {}
+        states: dict[tuple[str, str], _State] = {}
         for met, _, state in self._told(terminated):
-            states[met.event.dispute_id] = state
+            states[met.about] = state
         return any(state.open_amount is not None for state in states.values())
 
     def _told(self, terminated: int | None) -> Iterator[tuple[_Met, int, _State]]:
         """Every event that counts, what it upholds, and where it leaves its dispute."""
-        states: dict[str, _State] = {}
+        states: dict[tuple[str, str], _State] = {}
         for met in self.met:
             event = met.event
             if terminated is not None and event.occurred_at > terminated:
                 continue
-            state = states.get(event.dispute_id)
+            state = states.get(met.about)
             if state is not None and event.occurred_at < state.last:
                 continue
             amount, opened = self._judged(met, state)
             if opened is None and amount is None:
                 continue
-            states[event.dispute_id] = _State(event.occurred_at, opened if event.kind == "OPENED" else None)
-            yield met, amount or 0, states[event.dispute_id]
+            states[met.about] = _State(event.occurred_at, opened if event.kind == "OPENED" else None)
+            yield met, amount or 0, states[met.about]
 
     @staticmethod
     def _judged(met: _Met, state: _State | None) -> tuple[int | None, int | None]:
@@ -134,7 +139,7 @@ class Disputes:
         if event.kind == "OPENED":
             amount = met.left if event.amount_minor is None else event.amount_minor
             too_high = amount > met.left or not met.left
-            return (None, None) if disputed is not None or too_high else (None, amount)
+            return (None, None) if too_high else (None, amount)
         if state is not None and disputed is None:
             return None, None
         in_dispute = met.left if disputed is None else disputed
