@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from milepost.ledger.reading import LedgerReading
 from milepost.settings import Settings
 from milepost.sql import queries, tables
 from milepost.sql.engine import Engine, UnavailableError, connect
 from milepost.sql.migrations import migrate
+from milepost.sql.reading import LedgerReading
 from tests.ledger.publishing import PARTITIONS, lines, publisher, running, spread
 from tests.postgres import PostgresServer, running_postgres
 

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from milepost.ledger.reading import LedgerReading
 from milepost.settings import Settings
 from milepost.sql import queries
 from milepost.sql.engine import Engine
+from milepost.sql.reading import LedgerReading
 from tests.ledger.publishing import Publisher, lines, publisher, running, spread
 
 pytestmark = pytest.mark.kafka

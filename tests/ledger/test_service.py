@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from milepost.core.outputs import Output
-from milepost.ledger.reading import LedgerReading
 from milepost.ledger.service import PositionError
 from milepost.ledger.wiring import ledger_service
 from milepost.settings import Settings
 from milepost.sql import queries
 from milepost.sql.engine import Engine
+from milepost.sql.reading import LedgerReading
 from tests.ledger import made
 from tests.ledger.publishing import lines, publisher, running, spread
 

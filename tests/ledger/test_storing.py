@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from milepost.codec.wire import Record
-from milepost.ledger.reading import LedgerReading
 from milepost.ledger.rows import UnreadableError, rows_of
 from milepost.sql import queries, tables, writing
 from milepost.sql.engine import Engine
+from milepost.sql.reading import LedgerReading
 from milepost.sql.writing import ContradictionError, Move, TakenOverError, next_offsets, store
 from tests.ledger import made
 

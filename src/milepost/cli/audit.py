@@ -4,10 +4,10 @@ import json
 
 import typer
 
+from milepost.audit import chain
 from milepost.cli.database import reading_ledger
 from milepost.codec.json_forms import output_to_json
 from milepost.core.outputs import AuditEntry
-from milepost.ledger import chain
 
 __all__ = ["app"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import typer
 
 from milepost import settings
-from milepost.ledger.reading import LedgerReading
 from milepost.sql.engine import DatabaseError, UnavailableError, connect
+from milepost.sql.reading import LedgerReading
 
 __all__ = ["reading_ledger"]
 

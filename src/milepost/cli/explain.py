@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from milepost.audit.explaining import Explanation, Material, explain_line, explain_milestone
 from milepost.cli.database import reading_ledger
 from milepost.cli.files import Faults, read_contract, read_event_file
 from milepost.core.contract import Contract
@@ -13,7 +14,6 @@ from milepost.core.events import EngagementEvent
 from milepost.core.outputs import ApprovalRequest, AuditEntry, InvoiceLine, MilestoneStatus, Output, RetentionEvent
 from milepost.join.simulation import simulate
 from milepost.join.terms import with_terms
-from milepost.ledger.explaining import Explanation, Material, explain_line, explain_milestone
 
 __all__ = ["explain"]
 

@@ -17,9 +17,9 @@ from milepost.demo.tables import Picture, from_ledger, from_outputs
 from milepost.join.simulation import simulate
 from milepost.kafka.admin import Topics
 from milepost.kafka.publishing import Place, Publisher
-from milepost.ledger.reading import LedgerReading
 from milepost.settings import Settings
 from milepost.sql.engine import connect
+from milepost.sql.reading import LedgerReading
 
 __all__ = ["Played", "apply_topics", "count", "differences", "expected", "play", "read_back", "waves"]
 

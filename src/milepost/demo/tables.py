@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from milepost.core.money import format_minor
 from milepost.core.outputs import ApprovalRequest, InvoiceLine, MilestoneStatus, Output, RetentionEvent
-from milepost.ledger.reading import LedgerReading, RetentionBalance, is_open
+from milepost.sql.reading import LedgerReading, RetentionBalance, is_open
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -7,7 +7,7 @@ a row and a record can be compared without a conversion in between.
 - Instants are BIGINT microseconds since 1970 in UTC. SQLite has no timestamp type, and PostgreSQL's `timestamptz`
   cannot be read back into Python beyond the year 9999, so that one odd instant could stop the sink; the number is
   exact, total and sorts the same in both. For people: `to_timestamp(accepted_at / 1e6)` in PostgreSQL,
-  `datetime(accepted_at / 1000000, 'unixepoch')` in SQLite; `milepost.ledger.reading` and the CLI print ISO 8601.
+  `datetime(accepted_at / 1000000, 'unixepoch')` in SQLite; `milepost.sql.reading` and the CLI print ISO 8601.
 - Calendar days are DATE. Lists and maps are JSON (JSONB in PostgreSQL).
 - `record_partition` and `record_offset` say which record the row was first read from. `body_sha256` is the SHA-256 of
   the record's Avro body (without the five bytes of framing): an id that comes again must come with equal bytes.

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from milepost.audit.chain import entry_hash, verify
 from milepost.cli import app
 from milepost.cli.files import Faults, read_contract, read_event_file
 from milepost.core.outputs import AuditEntry
 from milepost.join.simulation import simulate
-from milepost.ledger.chain import entry_hash, verify
 from milepost.ledger.rows import rows_of
 from milepost.sql.engine import connect
 from milepost.sql.migrations import migrate

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from milepost.audit.arithmetic import charge_steps, retention_steps
 from milepost.core import money
 from milepost.core.contract import Contract, Milestone
 from milepost.core.outputs import ApprovalRequest, AuditEntry, InvoiceLine, MilestoneStatus, RetentionEvent
-from milepost.ledger.arithmetic import charge_steps, retention_steps
 
 __all__ = ["Explanation", "Material", "explain_line", "explain_milestone"]
 
