@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 # Fixtures that several folders share.
-pytest_plugins = ["tests.brokers", "tests.postgres"]
+pytest_plugins = ["tests.brokers", "tests.databases", "tests.postgres"]
 
 ROOT = Path(__file__).parent.parent
 IN_CI = os.environ.get("CI") == "true"

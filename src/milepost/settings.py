@@ -30,6 +30,8 @@ PREFIX = "MILEPOST_"
 _OWN_VARIABLES = ("MILEPOST_CONFIG", "MILEPOST_SECRETS_DIR")
 # Kafka's own rule for a topic's name, less the dot: prefix and name are joined without one.
 _TOPIC_PREFIX = r"^[A-Za-z0-9._-]{0,64}$"
+# 32 characters of a random text in base64 hold 192 bits.
+_LINK_SECRET_LENGTH = 32
 _NAME = r"^[A-Za-z0-9._-]{1,128}$"
 
 
@@ -81,6 +83,15 @@ class Settings(BaseSettings):
     max_records: int = Field(8_000, ge=1, le=1_000_000, description="most records in one poll, so in one transaction")
     poll_timeout_ms: int = Field(100, ge=1, le=60_000, description="longest wait of one poll for records")
 
+    link_secret: SecretStr = Field(
+        SecretStr(""),
+        description="signs approval links; several with commas, the newest first, each at least 32 characters; "
+        "empty: no links",
+    )
+    link_lifetime_days: int = Field(
+        30, ge=1, le=366, description="how long an approval link opens after it was issued or its deadline has passed"
+    )
+
     @field_validator("bootstrap_servers")
     @classmethod
     def _hosts_have_ports(cls, value: str) -> str:
@@ -98,6 +109,17 @@ class Settings(BaseSettings):
             return SecretStr("postgresql+psycopg" + value.get_secret_value()[len(scheme) :])
         if scheme not in ("sqlite", "postgresql+psycopg"):
             raise ValueError(f"{scheme!r} is not a database this program knows; use sqlite:///FILE or postgresql://...")
+        return value
+
+    @field_validator("link_secret")
+    @classmethod
+    def _link_secrets_are_long(cls, value: SecretStr) -> SecretStr:
+        secrets = [secret.strip() for secret in value.get_secret_value().split(",") if secret.strip()]
+        if any(len(secret) < _LINK_SECRET_LENGTH for secret in secrets):
+            raise ValueError(
+                f"each secret needs {_LINK_SECRET_LENGTH} characters or more; for example "
+                "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+            )
         return value
 
     @model_validator(mode="after")

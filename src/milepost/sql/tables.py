@@ -14,11 +14,25 @@ a row and a record can be compared without a conversion in between.
 - A missing `occurrence_id` is '' where it is part of a primary key, NULL elsewhere.
 """
 
-from sqlalchemy import JSON, BigInteger, Column, Date, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Date,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 __all__ = [
     "Table",
+    "approval_links",
     "approval_requests",
     "audit_entries",
     "dead_letters",
@@ -40,6 +54,9 @@ metadata = MetaData(
 )
 
 _Json = JSON().with_variant(JSONB(), "postgresql")
+
+
+_UNPUBLISHED = text("decided_at IS NOT NULL AND published_at IS NULL")
 
 
 def _text(name: str, *, null: bool = False, key: bool = False) -> Column[str]:
@@ -224,4 +241,33 @@ sink_offsets = Table(
     _small("partition", key=True),
     _whole("next_offset"),
     _whole("txseq", null=True),
+)
+
+# Links that let one person take one decision. Neither a token nor its hash is here: `milepost.sql.link_tokens` says
+# what a token is made of. `event` is the decision as it goes to the topic, in JSON, from before it is sent.
+approval_links = Table(
+    "approval_links",
+    metadata,
+    _text("link_id", key=True),
+    _text("request_id"),
+    _text("engagement_id"),
+    _text("milestone_id"),
+    _text("occurrence_id", null=True),
+    _whole("submission"),
+    _text("submission_hash"),
+    _whole("step"),
+    _text("role"),
+    _text("person"),
+    _text("key_id"),
+    _text("nonce"),
+    _whole("issued_at"),
+    _whole("expires_at"),
+    _text("decision", null=True),
+    _whole("decided_at", null=True),
+    _text("event", null=True),
+    _whole("published_at", null=True),
+    UniqueConstraint("request_id", "person"),
+    Index(None, "engagement_id", "milestone_id"),
+    # Almost every row has left it: only what was decided and not sent yet is looked for.
+    Index("ix_approval_links_unpublished", "decided_at", sqlite_where=_UNPUBLISHED, postgresql_where=_UNPUBLISHED),
 )
