@@ -1,14 +1,18 @@
 """Rows and offsets in one transaction; an offset moves only from where its owner believes it to be."""
 
+import json
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import msgspec
 import pytest
 from sqlalchemy import text
 
+from milepost.codec import records
 from milepost.codec.wire import Record
-from milepost.ledger.rows import UnreadableError, rows_of
+from milepost.core.events import EngagementEvent, InvoiceAcknowledgement
+from milepost.ledger.rows import TABLES, UnreadableError, rows_of
 from milepost.sql import queries, tables, writing
 from milepost.sql.engine import Engine
 from milepost.sql.reading import LedgerReading
@@ -43,9 +47,7 @@ def everything() -> list[Any]:
 
 
 def dump(engine: Engine) -> dict[str, list[dict[str, Any]]]:
-    return {
-        name: queries.rows(engine, table) for name, table in tables.metadata.tables.items() if name != "sink_offsets"
-    }
+    return {table.name: queries.rows(engine, table) for table in TABLES.values()}
 
 
 def test_what_is_read_is_what_the_records_said(engine: Engine) -> None:
@@ -244,3 +246,61 @@ def test_a_dead_letter_without_headers_is_kept_all_the_same() -> None:
     bare = rows_of([made.dead_letter(3)._replace(headers=())])
     [row] = bare.added[tables.dead_letters]
     assert row[:5] == ("dead-letters", 0, 3, "UNKNOWN", "")
+
+
+def event_record(event: Any, offset: int, key: bytes | None = None) -> Record:
+    own = records.key_of(event) if key is None else key
+    return Record(records.topic_of(event), 0, offset, 1_780_000_000_000, own, records.encode_event(event))
+
+
+def test_contracts_are_those_that_the_join_took(engine: Engine) -> None:
+    def sent(offset: int, change: Any, version: int, name: str) -> Record:
+        document = json.dumps({"version": version, "engagement": "erp-rollout", "name": name})
+        return event_record(EngagementEvent(f"e{offset}", "crm", "erp-rollout", change, made.NOON, document), offset)
+
+    def entry(sequence: int, what: str, offset: int, reason: str | None = None) -> Any:
+        place = {"input_topic": "engagements", "input_partition": 0, "input_offset": offset}
+        return made.audit(sequence=sequence, what=what, reason=reason, event_id=f"e{offset}", line_id=None, **place)
+
+    events = [
+        sent(0, "OPENED", 1, "first"),
+        sent(1, "OPENED", 1, "refused"),
+        sent(2, "AMENDED", 2, "rejected"),
+        sent(3, "AMENDED", 2, "signed"),
+    ]
+    taken = [
+        entry(1, "APPLIED", 0),
+        entry(2, "REFUSED", 1, "ALREADY_OPEN"),
+        entry(3, "APPLIED", 2),
+        entry(4, "APPLIED", 3),
+    ]
+    keep(engine, [*events, *made.in_order(taken, txseq=1)])
+    found = LedgerReading(engine).contracts("erp-rollout")
+    assert {version: json.loads(text)["name"] for version, text in found.items()} == {1: "first", 2: "signed"}
+    assert LedgerReading(engine).contracts("another") == {}
+
+
+def test_acknowledgements_are_rows_and_unreadable_ones_dead_letters(engine: Engine) -> None:
+    said = InvoiceAcknowledgement("a1", "erp", "erp-rollout", "l1", "ACCEPTED", made.NOON, "RE-4711", date(2026, 6, 1))
+    poison = Record("invoice-acknowledgements", 0, 1, 1_780_000_000_000, b"k", b"\x00\x00")
+    stranger = event_record(said, 2, key=b"other")
+    endless = event_record(InvoiceAcknowledgement("a2", "erp", "erp-rollout", "x" * 9_999, "REJECTED", made.NOON), 3)
+    keep(engine, [event_record(said, 0), poison, stranger, endless])
+    reading = LedgerReading(engine)
+    assert reading.acknowledgements("erp-rollout") == [said]
+    letters = reading.dead_letters()
+    assert [(letter.record_offset, letter.reason) for letter in letters] == [
+        (1, "UNDECODABLE"),
+        (2, "KEY_MISMATCH"),
+        (3, "INVALID_VALUE"),
+    ]
+    assert {letter.original_topic for letter in letters} == {"invoice-acknowledgements"}
+
+
+def test_an_engagement_event_that_is_poison_is_left_to_the_join(engine: Engine) -> None:
+    poison = Record("engagements", 0, 0, 1_780_000_000_000, b"k", b"\x00\x00")
+    opened = EngagementEvent("e1", "crm", "x" * 9_999, "OPENED", made.NOON, "{}")
+    keep(engine, [poison, event_record(opened, 1)])
+    assert queries.rows(engine, tables.engagement_events) == []
+    assert LedgerReading(engine).dead_letters() == []
+    assert next_offsets(engine)["engagements", 0] == 2

@@ -9,6 +9,7 @@ import typer
 from milepost.audit.explaining import Explanation, Material, explain_line, explain_milestone
 from milepost.cli.database import reading_ledger
 from milepost.cli.files import Faults, read_contract, read_event_file
+from milepost.contract import parse_wire
 from milepost.core.contract import Contract
 from milepost.core.events import EngagementEvent
 from milepost.core.outputs import ApprovalRequest, AuditEntry, InvoiceLine, MilestoneStatus, Output, RetentionEvent
@@ -112,6 +113,8 @@ def _from_ledger(what: str, contracts: Contracts) -> Explanation | None:
         engagement = what.partition("/")[0] if "/" in what else ledger.engagement_of(what)
         if engagement is None:
             return None
+        taken = {version: parse_wire(text, source="contract") for version, text in ledger.contracts(engagement).items()}
+        known = {version: parsed.contract for version, parsed in taken.items() if parsed.contract is not None}
         material = Material(
             ledger.lines(engagement),
             ledger.retention_events(engagement),
@@ -119,4 +122,4 @@ def _from_ledger(what: str, contracts: Contracts) -> Explanation | None:
             ledger.statuses(engagement),
             ledger.audit(engagement),
         )
-    return _find(what, material, contracts)
+    return _find(what, material, {**known, **contracts})

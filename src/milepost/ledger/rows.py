@@ -1,8 +1,9 @@
-"""Records of the output topics as rows of the ledger's tables; pure.
+"""Records of the topics that the ledger reads as rows of its tables; pure.
 
 Every record becomes one row, but for `milestone-status`, where the newest record of an occurrence is the row and a
-record without a value deletes it. A record that cannot be read stops the ledger: the topics are written by the join
-alone, so something is wrong that skipping would hide.
+record without a value deletes it. A record of an output topic that cannot be read stops the ledger: those are written
+by the join alone, so something is wrong that skipping would hide. Input topics are written by anybody: of an
+engagement event that cannot be read the join makes a dead letter, of an acknowledgement the ledger notes one itself.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,6 +16,7 @@ import msgspec
 from milepost.codec import records
 from milepost.codec.topics import DEAD_LETTER_TOPIC
 from milepost.codec.wire import PREFIX_LENGTH, Record, Undecodable, header
+from milepost.core.checks import check
 from milepost.observe.hosting import StoppedError
 from milepost.sql import tables
 from milepost.sql.writing import Row, StatusKey
@@ -22,6 +24,8 @@ from milepost.sql.writing import Row, StatusKey
 __all__ = ["TABLES", "TOPICS", "Rows", "UnreadableError", "rows_of"]
 
 STATUS_TOPIC = "milestone-status"
+ENGAGEMENT_TOPIC = "engagements"
+ACKNOWLEDGEMENT_TOPIC = "invoice-acknowledgements"
 
 TABLES: dict[str, tables.Table] = {
     "invoice-lines": tables.invoice_lines,
@@ -30,11 +34,14 @@ TABLES: dict[str, tables.Table] = {
     STATUS_TOPIC: tables.milestone_status,
     "audit-trail": tables.audit_entries,
     DEAD_LETTER_TOPIC: tables.dead_letters,
+    ENGAGEMENT_TOPIC: tables.engagement_events,
+    ACKNOWLEDGEMENT_TOPIC: tables.invoice_acknowledgements,
 }
 """Topic -> table, in the order in which they are read."""
 
 TOPICS: tuple[str, ...] = tuple(TABLES)
 
+_PLACE = ("record_partition", "record_offset", "body_sha256")
 _TXSEQ = "milepost-txseq"
 _ORIGINAL = "__connect.errors."
 
@@ -60,6 +67,8 @@ def rows_of(batch: Iterable[Record]) -> Rows:
     for record in batch:
         if record.topic == STATUS_TOPIC:
             _add_status(rows, record)
+        elif record.topic in (ENGAGEMENT_TOPIC, ACKNOWLEDGEMENT_TOPIC):
+            _add_input(rows, record)
         else:
             row = _dead_letter(record) if record.topic == DEAD_LETTER_TOPIC else _output(record)
             rows.added.setdefault(TABLES[record.topic], []).append(row)
@@ -84,6 +93,36 @@ def _add_status(rows: Rows, record: Record) -> None:
     values, _ = _values(record)
     occurrence = values[2] = values[2] or ""
     rows.statuses[values[0], values[1], occurrence] = (*values, record.partition, record.offset)
+
+
+def _add_input(rows: Rows, record: Record) -> None:
+    """An event as sent; what cannot be read, or holds what no database should index, is nobody's."""
+    table, value = TABLES[record.topic], record.value or b""
+    try:
+        event = records.read(record.topic, value, record.headers)
+        reason, message = "INVALID_VALUE", check(event)
+        if message is None and record.key != records.key_of(event):
+            reason, message = "KEY_MISMATCH", f"key {record.key!r} is not that of the record's engagement_id"
+    except Undecodable as error:
+        reason, message = error.reason, error.message
+    else:
+        if message is None:
+            values = [getattr(event, column.name, None) for column in table.columns][: -len(_PLACE)]
+            for place, convert in _CONVERSIONS[record.topic]:
+                values[place] = convert(values[place])
+            body = sha256(value[PREFIX_LENGTH:]).hexdigest()
+            rows.added.setdefault(table, []).append((*values, record.partition, record.offset, body))
+            return
+    if record.topic == ACKNOWLEDGEMENT_TOPIC:
+        rows.added.setdefault(tables.dead_letters, []).append(_unread(record, reason, message))
+
+
+def _unread(record: Record, reason: str, message: str) -> Row:
+    """The dead letter of a record that only the ledger reads: the record itself is the original."""
+    place = (record.topic, record.partition, record.offset)
+    key = None if record.key is None else record.key.decode("utf-8", "backslashreplace")
+    value = record.value or b""
+    return (*place, reason, message, None, *place, key, len(value), record.timestamp * 1000, sha256(value).hexdigest())
 
 
 def _key_parts(record: Record) -> StatusKey:
@@ -162,6 +201,7 @@ _BY_COLUMN: dict[str, Callable[[Any], str | None]] = {
     "service_from": _day,
     "service_to": _day,
     "planned_on": _day,
+    "document_date": _day,
     "caused_by": _list,
     "releases": _list,
     "people": _list,

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import Engine, Table, func, select, union
 
 from milepost.sql import tables
 from milepost.sql.engine import reading
 
-__all__ = ["engagement_ids", "engagement_of", "retention_sums", "rows", "sink_positions", "totals"]
+__all__ = ["contracts", "engagement_ids", "engagement_of", "retention_sums", "rows", "sink_positions", "totals"]
 
 
 def rows(engine: Engine, table: Table, engagement: str | None = None) -> list[dict[str, Any]]:
@@ -45,6 +46,34 @@ def engagement_of(engine: Engine, line_id: str) -> str | None:
     with reading(engine) as connection:
         found: str | None = connection.execute(select(line.engagement_id).where(line.line_id == line_id)).scalar()
         return found
+
+
+def contracts(engine: Engine, engagement: str) -> dict[int, str]:
+    """The contract documents that an engagement's audit trail says were taken, by version, the last one each."""
+    sent, entry = tables.engagement_events.c, tables.audit_entries.c
+    query = (
+        select(sent.contract)
+        .join(
+            tables.audit_entries,
+            (entry.engagement_id == sent.engagement_id)
+            & (entry.input_topic == "engagements")
+            & (entry.input_partition == sent.record_partition)
+            & (entry.input_offset == sent.record_offset),
+        )
+        .where(sent.engagement_id == engagement)
+        .where(sent.contract.is_not(None) & entry.what.in_(("APPLIED", "WAITING")))
+        .order_by(sent.record_offset)
+    )
+    with reading(engine) as connection:
+        found = connection.execute(query).scalars().all()
+    return {_version(text).version: text for text in found}
+
+
+class _Versioned(msgspec.Struct):
+    version: int
+
+
+_version = msgspec.json.Decoder(_Versioned).decode
 
 
 def retention_sums(engine: Engine, engagement: str | None = None) -> dict[tuple[str, str, int], dict[str, int]]:

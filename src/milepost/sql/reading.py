@@ -7,7 +7,7 @@ minor units; `milepost.core.money.format_minor` writes them.
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from milepost.core.events import Evidence
+from milepost.core.events import Evidence, InvoiceAcknowledgement
 from milepost.core.outputs import ApprovalRequest, AuditEntry, InvoiceLine, MilestoneStatus, Missing, RetentionEvent
 from milepost.sql import queries, tables
 from milepost.sql.engine import Engine
@@ -114,6 +114,16 @@ class LedgerReading:
     def audit(self, engagement: str | None = None) -> list[AuditEntry]:
         """Audit entries by engagement and sequence."""
         return self._outputs(AuditEntry, tables.audit_entries, engagement)
+
+    def contracts(self, engagement: str) -> dict[int, str]:
+        """The documents that the join took, as JSON text by version; of a version proposed again the last."""
+        return queries.contracts(self._engine, engagement)
+
+    def acknowledgements(self, engagement: str | None = None) -> list[InvoiceAcknowledgement]:
+        """What the ERP said of lines, in the order in which it came."""
+        names = InvoiceAcknowledgement.__struct_fields__
+        found = queries.rows(self._engine, tables.invoice_acknowledgements, engagement)
+        return [InvoiceAcknowledgement(**{name: row[name] for name in names}) for row in found]
 
     def dead_letters(self, key: str | None = None) -> list[DeadLetterSummary]:
         """Dead letters, or those whose key was `key`."""

@@ -36,6 +36,8 @@ __all__ = [
     "approval_requests",
     "audit_entries",
     "dead_letters",
+    "engagement_events",
+    "invoice_acknowledgements",
     "invoice_lines",
     "metadata",
     "milestone_status",
@@ -231,6 +233,45 @@ dead_letters = Table(
     _whole("size_bytes", null=True),
     _whole("recorded_at"),
     _body(),
+)
+
+# What was sent, whether the join took it or not: the audit trail says that. Keyed by place, because an id may be sent
+# twice with other contents. `contract` is the document as JSON text.
+engagement_events = Table(
+    "engagement_events",
+    metadata,
+    _text("event_id"),
+    _text("source"),
+    _text("engagement_id"),
+    _text("change"),
+    _whole("occurred_at"),
+    _text("contract", null=True),
+    _text("actor", null=True),
+    _json("evidence"),
+    _small("record_partition", key=True),
+    _whole("record_offset", key=True),
+    _body(),
+    Index(None, "engagement_id"),
+)
+
+# What the ERP said; the newest of a line by `occurred_at` counts.
+invoice_acknowledgements = Table(
+    "invoice_acknowledgements",
+    metadata,
+    _text("event_id"),
+    _text("source"),
+    _text("engagement_id"),
+    _text("line_id"),
+    _text("status"),
+    _whole("occurred_at"),
+    _text("document_number", null=True),
+    Column("document_date", Date, nullable=True),
+    _text("reason", null=True),
+    _small("record_partition", key=True),
+    _whole("record_offset", key=True),
+    _body(),
+    Index(None, "engagement_id"),
+    Index(None, "line_id"),
 )
 
 # The only position of the sink: Kafka's group offsets are never written nor read.
