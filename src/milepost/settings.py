@@ -83,6 +83,13 @@ class Settings(BaseSettings):
     max_records: int = Field(8_000, ge=1, le=1_000_000, description="most records in one poll, so in one transaction")
     poll_timeout_ms: int = Field(100, ge=1, le=60_000, description="longest wait of one poll for records")
 
+    gateway_host: str = Field("127.0.0.1", min_length=1, description="address that the gateway listens on")
+    gateway_port: int = Field(8080, ge=0, le=65535, description="port that the gateway listens on; 0: a free one")
+    gateway_docs: bool = Field(False, description="whether the gateway serves /openapi.json and /docs")
+    gateway_ack_timeout_ms: int = Field(
+        10_000, ge=100, le=600_000, description="longest wait of a request for the brokers' acknowledgement"
+    )
+
     link_secret: SecretStr = Field(
         SecretStr(""),
         description="signs approval links; several with commas, the newest first, each at least 32 characters; "

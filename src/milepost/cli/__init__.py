@@ -10,6 +10,7 @@ from milepost.cli import (
     contract,
     demo,
     explain,
+    keys,
     preview,
     publish,
     run,
@@ -36,6 +37,7 @@ app.command("broker")(broker.broker)
 app.add_typer(topics.app, name="topics")
 app.add_typer(bench.app, name="bench")
 app.add_typer(audit.app, name="audit")
+app.add_typer(keys.app, name="keys")
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)
 app.command("explain")(explain.explain)

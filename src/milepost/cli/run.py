@@ -39,13 +39,26 @@ def ledger() -> None:
     _host(ledger_service)
 
 
+@app.command()
+def gateway() -> None:
+    """Take events, contracts and decisions over HTTP, and answer from the ledger.
+
+    Listens on MILEPOST_GATEWAY_HOST and MILEPOST_GATEWAY_PORT; keys are made by `milepost keys create`. Answers 503
+    while the broker or the database is away. Run as many as you like behind a load balancer.
+    """
+    from milepost.gateway.wiring import gateway_service
+
+    _host(gateway_service)
+
+
 @app.command("all")
 def everything() -> None:
-    """The join and the ledger in one process, for one machine; the one that ends takes the other with it."""
+    """The join, the ledger and the gateway in one process, for one machine; one that ends takes the others with it."""
+    from milepost.gateway.wiring import gateway_service
     from milepost.join.wiring import join_service
     from milepost.ledger.wiring import ledger_service
 
-    _host(join_service, ledger_service)
+    _host(join_service, ledger_service, gateway_service)
 
 
 def _host(*makers: Callable[[settings.Settings], hosting.Service]) -> None:

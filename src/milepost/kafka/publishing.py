@@ -1,7 +1,6 @@
 """Events onto their topics: idempotent, acknowledged by all replicas, engagements where murmur2 puts them.
 
-A tick goes to every partition. Timestamps are those of sending, but never equal or falling for one engagement: a join
-that reads several topics in one go then folds an engagement's events in the order in which they were sent.
+A tick goes to every partition. `kafka.async_publishing` is the same for a server, without waiting in a thread.
 """
 
 import time
@@ -14,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from milepost.codec import cloudevents, records
 from milepost.core.events import ClockTick, Event, InvoiceAcknowledgement
+from milepost.kafka.stamps import Stamps
 from milepost.settings import Settings
 
 __all__ = ["Place", "PublishError", "Publisher"]
@@ -22,8 +22,6 @@ SENDER = "milepost/publish"
 # A broker that is there answers at once; a topic that was just made finds its leaders within a few seconds.
 ANSWER_S = 10.0
 PAUSE_S = 0.1
-# How far ahead of the clock timestamps may run; brokers refuse what is an hour ahead.
-LEAD_MS = 600_000
 LINGER_MS = 5
 # Waiting in the client at most; `send` waits when there are more.
 QUEUE_RECORDS = 100_000
@@ -69,9 +67,7 @@ class Publisher:
         self._partitions: dict[str, int] = {}
         self._stored: list[Place] = []
         self._failures: list[str] = []
-        self._stamps: dict[str, int] = {}
-        self._latest = 0  # of all timestamps given out
-        self._ticked = 0  # that of the last tick
+        self._stamps = Stamps()
 
     def prepare(self, topics: Iterable[str]) -> None:
         """Look that the topics exist. Raises `PublishError` naming the first that does not."""
@@ -107,14 +103,11 @@ class Publisher:
             headers=cloudevents.event_headers(event, SENDER),
         )
         if isinstance(event, ClockTick):
-            stamp = self._ticked = self._after(self._latest)
+            stamp = self._stamps.tick()
             for number in range(self._partitions[topic]):
                 record(partition=number, timestamp=stamp)
         else:
-            last = max(self._stamps.get(event.engagement_id, 0), self._ticked)
-            stamp = self._stamps[event.engagement_id] = self._after(last)
-            record(key=records.key_of(event), timestamp=stamp)
-        self._latest = max(self._latest, stamp)
+            record(key=records.key_of(event), timestamp=self._stamps.of(event.engagement_id))
         self._producer.poll(0)
         self._raise_failures()
 
@@ -134,12 +127,6 @@ class Publisher:
     def counts(stored: Iterable[Place]) -> dict[str, int]:
         """How many records each topic took, by topic in alphabetical order."""
         return dict(sorted(Counter(place.topic for place in stored).items()))
-
-    @staticmethod
-    def _after(last: int) -> int:
-        """Now, or the millisecond after `last` while that is not too far ahead of the clock."""
-        now = int(time.time() * 1000)
-        return max(now, min(last + 1, now + LEAD_MS))
 
     def _produce(self, topic: str, **record: Any) -> None:
         while True:

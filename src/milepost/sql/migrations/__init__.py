@@ -8,9 +8,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
 
-from milepost.sql.engine import DatabaseError, described, writing
+from milepost.sql.engine import DatabaseError, described, reading, writing
 
-__all__ = ["migrate"]
+__all__ = ["check_schema", "migrate"]
 
 # Any number that no other program uses with this database: serialises ledgers that start at the same moment.
 _LOCK = 0x6D696C65706F7374
@@ -36,6 +36,15 @@ def migrate(engine: Engine) -> None:
             )
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def check_schema(engine: Engine) -> None:
+    """Look that the database is there and has this release's schema. Raises `UnavailableError`, `DatabaseError`."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    with reading(engine) as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    if found != head:
+        raise DatabaseError(f"{described(engine)} has schema revision {found!r}, this release needs {head!r}")
 
 
 def _config() -> Config:

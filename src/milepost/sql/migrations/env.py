@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from milepost.sql import gateway_tables  # noqa: F401 (its tables are in the metadata once it is imported)
 from milepost.sql.tables import metadata
 
 connection = context.config.attributes.get("connection")

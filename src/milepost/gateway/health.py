@@ -1,0 +1,55 @@
+"""Whether the process lives, and whether it can do its work; and who a key is."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter
+
+from milepost.codec.topics import INPUTS
+from milepost.gateway.access import Caller
+from milepost.gateway.doors import Door
+from milepost.gateway.problems import Problem
+from milepost.kafka.async_publishing import PublishError
+from milepost.sql.engine import DatabaseError, UnavailableError
+from milepost.sql.migrations import check_schema
+
+__all__ = ["router"]
+
+router = APIRouter()
+
+
+@router.get("/live", tags=["health"], summary="Whether the process runs")
+async def live() -> dict[str, str]:
+    """Answers as long as the process does; says nothing about Kafka or the database."""
+    return {"status": "live"}
+
+
+@router.get("/ready", tags=["health"], summary="Whether Kafka and the database are there")
+async def ready(doors: Door) -> dict[str, str]:
+    """503 with what is away in `detail`."""
+    away = []
+    try:
+        await doors.publisher.reachable(INPUTS)
+    except PublishError as error:
+        away.append(str(error))
+    try:
+        await asyncio.to_thread(check_schema, doors.engine)
+    except (UnavailableError, DatabaseError) as error:
+        away.append(str(error))
+    if away:
+        raise Problem(503, "NOT_READY", "Not ready", "; ".join(away), headers={"Retry-After": "5"})
+    return {"status": "ready"}
+
+
+@router.get("/v1/whoami", tags=["keys"], summary="What the key may do")
+async def whoami(caller: Caller) -> dict[str, Any]:
+    """The key's name, tenant, engagements, actions, person and roles."""
+    return {
+        "key_id": caller.key_id,
+        "name": caller.name,
+        "tenant": caller.tenant,
+        "engagements": caller.engagements,
+        "actions": caller.actions,
+        "person": caller.person,
+        "roles": caller.roles,
+    }

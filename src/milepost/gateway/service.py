@@ -1,0 +1,114 @@
+"""The gateway as a service: an HTTP server inside the process' own event loop, whose signals are the host's."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Generator
+
+import uvicorn
+from fastapi import FastAPI
+
+from milepost.gateway.doors import Doors
+from milepost.observe import logs
+from milepost.observe.hosting import StoppedError
+from milepost.sql.engine import DatabaseError, UnavailableError
+from milepost.sql.migrations import migrate
+
+__all__ = ["Gateway", "listening"]
+
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 5.0
+# Connections that wait for the loop.
+_BACKLOG = 1_024
+# An idle connection is kept this long; a load balancer's own limit should be shorter.
+_KEEP_ALIVE_S = 75
+# A request's line and headers together.
+_MAX_HEAD_BYTES = 32_768
+# What is being answered may finish; hosting's own limit comes after it.
+_GRACE_S = 10
+
+_log = logs.logger(__name__)
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises `StoppedError` where it cannot."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise StoppedError(
+            f"cannot listen on {host}:{port}: {error.strerror}; set MILEPOST_GATEWAY_HOST and MILEPOST_GATEWAY_PORT"
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """Signals belong to `observe.hosting`."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+class Gateway:
+    """Serves until `stop()`. Listens at once and answers 503 while the database or the brokers are away; `/ready` says
+    which. Raises `StoppedError` for a database of a newer release."""
+
+    def __init__(self, app: FastAPI, doors: Doors, listener: socket.socket) -> None:
+        self._doors, self._listener = doors, listener
+        config = uvicorn.Config(
+            app,
+            loop="none",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=_GRACE_S,
+            h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
+        )
+        self._server = _Server(config)
+        self._stopping = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        host, port = self._listener.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def run(self) -> None:
+        """Serve until `stop()`; see the class for what it raises."""
+        serving = asyncio.create_task(self._server.serve([self._listener]))
+        _log.info("listening", url=self.url)
+        try:
+            await self._until_migrated()
+            await serving
+        except DatabaseError as error:
+            raise StoppedError(str(error)) from error
+        finally:
+            self._server.should_exit = True
+            await serving
+            await self._doors.publisher.close()
+            self._doors.engine.dispose()
+
+    def stop(self) -> None:
+        """Answer what came, take nothing new, return from `run()`."""
+        self._server.should_exit = True
+        self._stopping.set()
+
+    async def _until_migrated(self) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while not self._stopping.is_set():
+            try:
+                await asyncio.to_thread(migrate, self._doors.engine)
+                return
+            except UnavailableError as error:
+                _log.warning("waiting for the database", found=str(error), again_in_s=pause_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)

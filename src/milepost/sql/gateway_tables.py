@@ -1,0 +1,65 @@
+"""What the gateway must remember, as tables that its instances share. Instants are microseconds, as in `sql.tables`."""
+
+from sqlalchemy import JSON, BigInteger, Column, Index, Integer, LargeBinary, String, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from milepost.sql.tables import metadata
+
+__all__ = ["api_keys", "engagement_tenants", "idempotency_keys", "remembered_events"]
+
+_Json = JSON().with_variant(JSONB(), "postgresql")
+
+# A key's secret is not here: `secret_sha256` is what is left of it.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("engagements", _Json, nullable=False),
+    Column("actions", _Json, nullable=False),
+    Column("person", Text),
+    Column("roles", _Json, nullable=False),
+    Column("secret_sha256", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+    Column("last_used_at", BigInteger),
+    Index(None, "name"),
+)
+
+# Who may know of an engagement that was opened through the gateway: the parties of its contract.
+engagement_tenants = Table(
+    "engagement_tenants",
+    metadata,
+    Column("engagement_id", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+)
+
+# Ids of events and messages that came in, with the hash of what they said; `acknowledged_at` once Kafka has it.
+remembered_events = Table(
+    "remembered_events",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("body_sha256", String(64), nullable=False),
+    Column("first_seen_at", BigInteger, nullable=False),
+    Column("acknowledged_at", BigInteger),
+    Index(None, "first_seen_at"),
+)
+
+# Answers to requests with an `Idempotency-Key`: `status` is null while the first one is being answered.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("principal", Text, primary_key=True),
+    Column("idempotency_key", Text, primary_key=True),
+    Column("request_sha256", String(64), nullable=False),
+    Column("held_until", BigInteger, nullable=False),
+    Column("status", Integer),
+    Column("content_type", Text),
+    Column("body", LargeBinary),
+    Column("expires_at", BigInteger, nullable=False),
+    Index(None, "expires_at"),
+)
