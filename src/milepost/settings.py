@@ -99,6 +99,18 @@ class Settings(BaseSettings):
         30, ge=1, le=366, description="how long an approval link opens after it was issued or its deadline has passed"
     )
 
+    outbound_admitted_hosts: str = Field(
+        "",
+        description="HOST or HOST:PORT[,...] that calls to others may go to although they are private or without TLS",
+    )
+    outbound_only_hosts: str = Field(
+        "",
+        description="if not empty: calls to others go to these hosts alone, and to admitted ones; *.example.org[,...]",
+    )
+    outbound_ca_file: str = Field(
+        "", description="PEM file of authorities that are trusted for calls to others, beside the system's"
+    )
+
     @field_validator("bootstrap_servers")
     @classmethod
     def _hosts_have_ports(cls, value: str) -> str:

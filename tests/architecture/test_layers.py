@@ -43,6 +43,7 @@ OFFENCES = [
     Offence("sql-libraries", "milepost/cli/offence.py", "import alembic.command"),
     Offence("faust", "milepost/join/offence.py", "import faust"),
     Offence("faust", "milepost/kafka/offence.py", "from faust.transport.drivers import aiokafka"),
+    Offence("http-clients", "milepost/ledger/offence.py", "from aiohttp import ClientSession"),
     Offence("pure-core", "milepost/core/rules/offence.py", "import time"),
     Offence("pure-core", "milepost/core/offence.py", "from holidays import country_holidays"),
 ]
