@@ -109,6 +109,21 @@ class Settings(BaseSettings):
     )
     outbound_ca_file: str = Field(
         "", description="PEM file of authorities that are trusted for calls to others, beside the system's"
+
+    evidence_dir: str = Field(
+        "milepost-evidence", min_length=1, description="folder of uploaded evidence, and of uploads on their way"
+    )
+    evidence_url: str = Field(
+        "", description="object store for evidence instead of the folder, s3://BUCKET/PATH, gs:// or az://; empty: none"
+    )
+    evidence_max_bytes: int = Field(
+        25 << 20, ge=1, le=1 << 30, description="most bytes of one uploaded file; a larger one is refused"
+    )
+    evidence_timeout_ms: int = Field(
+        120_000, ge=1_000, le=3_600_000, description="longest time that one upload may take"
+    )
+    evidence_media_types: str = Field(
+        "", description="media types that are kept, with commas; empty: all that can be recognised by content"
     )
 
     @field_validator("bootstrap_servers")
