@@ -90,6 +90,10 @@ class Settings(BaseSettings):
         10_000, ge=100, le=600_000, description="longest wait of a request for the brokers' acknowledgement"
     )
 
+    public_url: str = Field(
+        "http://127.0.0.1:8080",
+        description="where people and systems reach the gateway; begins approval links and evidence's addresses",
+    )
     link_secret: SecretStr = Field(
         SecretStr(""),
         description="signs approval links; several with commas, the newest first, each at least 32 characters; "
@@ -98,17 +102,6 @@ class Settings(BaseSettings):
     link_lifetime_days: int = Field(
         30, ge=1, le=366, description="how long an approval link opens after it was issued or its deadline has passed"
     )
-
-    outbound_admitted_hosts: str = Field(
-        "",
-        description="HOST or HOST:PORT[,...] that calls to others may go to although they are private or without TLS",
-    )
-    outbound_only_hosts: str = Field(
-        "",
-        description="if not empty: calls to others go to these hosts alone, and to admitted ones; *.example.org[,...]",
-    )
-    outbound_ca_file: str = Field(
-        "", description="PEM file of authorities that are trusted for calls to others, beside the system's"
 
     evidence_dir: str = Field(
         "milepost-evidence", min_length=1, description="folder of uploaded evidence, and of uploads on their way"
@@ -124,6 +117,18 @@ class Settings(BaseSettings):
     )
     evidence_media_types: str = Field(
         "", description="media types that are kept, with commas; empty: all that can be recognised by content"
+    )
+
+    outbound_admitted_hosts: str = Field(
+        "",
+        description="HOST or HOST:PORT[,...] that calls to others may go to although they are private or without TLS",
+    )
+    outbound_only_hosts: str = Field(
+        "",
+        description="if not empty: calls to others go to these hosts alone, and to admitted ones; *.example.org[,...]",
+    )
+    outbound_ca_file: str = Field(
+        "", description="PEM file of authorities that are trusted for calls to others, beside the system's"
     )
 
     @field_validator("bootstrap_servers")
@@ -144,6 +149,14 @@ class Settings(BaseSettings):
         if scheme not in ("sqlite", "postgresql+psycopg"):
             raise ValueError(f"{scheme!r} is not a database this program knows; use sqlite:///FILE or postgresql://...")
         return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _address_is_one(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or "@" in value:
+            raise ValueError("is no address of a gateway; write https://HOST or https://HOST/PATH")
+        return value.rstrip("/")
 
     @field_validator("link_secret")
     @classmethod
