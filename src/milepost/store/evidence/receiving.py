@@ -70,16 +70,14 @@ class Receiver:
         try:
             async with limit:
                 digest, size_bytes = await self._write(pieces, part)
-        except BaseException as error:
-            _discard(part)
-            if isinstance(error, TimeoutError) and limit.expired():
-                raise RefusedError("TOO_SLOW", f"not complete after {self._timeout_s:.0f} s; send it again") from None
-            raise
-        try:
             await self._judge(part, kind, size_bytes, digest, sha256)
             new = await self._store.keep(part, digest)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise RefusedError("TOO_SLOW", f"not complete after {self._timeout_s:.0f} s; send it again") from None
         finally:
-            await asyncio.to_thread(_discard, part)
+            _discard(part)
         return Stored(digest, size_bytes, kind, new)
 
     def prune(self, now_s: float | None = None) -> int:
