@@ -60,6 +60,10 @@ class Amended(Terms):
         """Whether the person holds the role at that instant, under the version in force then."""
         return self.at(at).holds_role(person, role, at)
 
+    def holders(self, role: str, at: int) -> tuple[str, ...]:
+        """Who holds the role at that instant, under the version in force then."""
+        return self.at(at).holders(role, at)
+
     def pricing(self, milestone: str, at: int) -> Terms:
         """The version whose fee, rates and cards an acceptance (or a report) of that instant follows."""
         return self.versions[self._pricing(milestone, at, len(self.versions))]

@@ -6,6 +6,7 @@ put up for signing when the one before it is in force. A version that is in forc
 
 from milepost.core import lifecycle, settlement, time_and_materials
 from milepost.core.calendar import END_OF_TIME
+from milepost.core.claims import REJECTED, TIMED_OUT
 from milepost.core.contract import Completed, Contract
 from milepost.core.engagement import Engagement
 from milepost.core.entitlement import WAITING, Assessment, assess
@@ -42,7 +43,7 @@ def propose(engagement: Engagement, event: EngagementEvent) -> tuple[str | None,
     if engagement.at < engagement.agreed.starts_at:
         return "OUTSIDE_WINDOW", ""
     engagement.staged.save(contract_key(engagement.name, contract.version), contract)
-    account.known_version = contract.version
+    account.known_version = max(account.known_version, contract.version)  # a later one may wait for this one
     place = Place(AMENDMENT, str(contract.version))
     part = engagement.occurrence(place)
     part.reports.append(
@@ -78,11 +79,11 @@ def _wrong(engagement: Engagement, contract: Contract) -> str:
 
 
 def _again(engagement: Engagement, version: int) -> bool:
-    """Whether a version that was put up for signing was rejected, so that it may be sent again."""
+    """Whether a version that was put up for signing was rejected or timed out, so that it may be sent again."""
     if version != engagement.account.version + 1:
         return False
     submissions = submitted(engagement, Place(AMENDMENT, str(version))).submissions
-    return bool(submissions) and submissions[-1].end == "REJECTED"
+    return bool(submissions) and submissions[-1].end in (REJECTED, TIMED_OUT)
 
 
 def advance(engagement: Engagement) -> tuple[Place, ...]:

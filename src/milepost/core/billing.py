@@ -2,11 +2,12 @@
 
 from milepost.core import money
 from milepost.core.calendar import local_date
+from milepost.core.claims import percent_text
 from milepost.core.clawing import claw, clawed
 from milepost.core.contract import Milestone
 from milepost.core.disputes import credit_milestone
 from milepost.core.engagement import Engagement
-from milepost.core.entitlement import Assessment, percent_text
+from milepost.core.entitlement import Assessment
 from milepost.core.facts import Occurrence, Place
 from milepost.core.outputs import InvoiceLine
 from milepost.core.posting import credit, post, subject_of

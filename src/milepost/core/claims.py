@@ -3,16 +3,54 @@
 from decimal import Decimal
 from typing import NamedTuple
 
+from milepost.core import ids, money
 from milepost.core.contract import Milestone, Policy
 from milepost.core.facts import Report
 from milepost.core.pricing import NO_BASIS, Basis
 from milepost.core.rules.approvals import Ballot
 
-__all__ = ["CORRECTED", "REJECTED", "SUPERSEDED", "TIMED_OUT", "Assessment", "Regime", "Submission"]
+__all__ = [
+    "CORRECTED",
+    "REJECTED",
+    "SUPERSEDED",
+    "TIMED_OUT",
+    "Assessment",
+    "Regime",
+    "Submission",
+    "content_hash",
+    "percent_text",
+]
 
 SUPERSEDED, REJECTED, CORRECTED, TIMED_OUT = "SUPERSEDED", "REJECTED", "CORRECTED", "TIMED_OUT"
 
 _NOTHING = Decimal(0)
+
+
+def content_hash(
+    milestone: Milestone,
+    occurrence: str | None,
+    level: Decimal,
+    report: Report | None,
+    attributes: dict[str, str],
+    values: list[list[str | int | None]],
+) -> str:
+    """What a signature is for, hashed (events.md, "submission_hash")."""
+    return ids.digest(
+        {
+            "attributes": attributes,
+            "completion": percent_text(level),
+            "criteria": milestone.criteria,
+            "evidence": sorted(e.sha256 for e in report.evidence) if report else [],
+            "milestone": milestone.id,
+            "occurrence": occurrence,
+            "values": values,
+        }
+    )
+
+
+def percent_text(level: Decimal) -> str:
+    """A percentage as a canonical decimal."""
+    return money.canonical(str(level))
 
 
 class Regime(NamedTuple):
@@ -32,6 +70,7 @@ class Submission:
         "basis",
         "ceiling",
         "content",
+        "criteria",
         "end",
         "ended_at",
         "gross",
@@ -50,6 +89,7 @@ class Submission:
         self.report = report
         self.ballot = ballot
         self.content: str = ""  # its hash
+        self.criteria: str | None = None  # what signers are shown: those in force when it opened
         self.end: str | None = None
         self.ended_at: int | None = None
         self.accepted_at: int | None = None

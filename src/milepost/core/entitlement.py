@@ -12,14 +12,23 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from itertools import chain, groupby
 
-from milepost.core import ids, money
+from milepost.core import money
 from milepost.core.calendar import END_OF_TIME
-from milepost.core.claims import CORRECTED, REJECTED, SUPERSEDED, TIMED_OUT, Assessment, Regime, Submission
+from milepost.core.claims import (
+    CORRECTED,
+    REJECTED,
+    SUPERSEDED,
+    TIMED_OUT,
+    Assessment,
+    Regime,
+    Submission,
+    content_hash,
+)
 from milepost.core.contract import Completed, EvidenceGate, Milestone, Policy
 from milepost.core.facts import Decision, Report
 from milepost.core.gates import Condition, falls, fell, leaves, musts, starts, true_at
 from milepost.core.pricing import NO_BASIS, Basis, Pricing
-from milepost.core.rules.approvals import COUNTED, NOT_OPEN, OUTSIDE_WINDOW, Ballot
+from milepost.core.rules.approvals import COUNTED, NOT_OPEN, OUTSIDE_WINDOW, Ballot, signers
 from milepost.core.rules.deadlines import Clock
 
 __all__ = ["STALE_SUBMISSION", "WAITING", "Assessment", "Regime", "Submission", "assess", "reached"]
@@ -36,33 +45,6 @@ def reached(milestone: Milestone, completion: Decimal) -> Decimal:
     if milestone.partial_any:
         return completion
     return max((tier for tier in map(money.percent, milestone.tiers) if tier <= completion), default=_NOTHING)
-
-
-def content_hash(
-    milestone: Milestone,
-    occurrence: str | None,
-    level: Decimal,
-    report: Report | None,
-    attributes: dict[str, str],
-    values: list[list[str | int | None]],
-) -> str:
-    """What a signature is for, hashed (events.md, "submission_hash")."""
-    return ids.digest(
-        {
-            "attributes": attributes,
-            "completion": percent_text(level),
-            "criteria": milestone.criteria,
-            "evidence": sorted(e.sha256 for e in report.evidence) if report else [],
-            "milestone": milestone.id,
-            "occurrence": occurrence,
-            "values": values,
-        }
-    )
-
-
-def percent_text(level: Decimal) -> str:
-    """A percentage as a canonical decimal."""
-    return money.canonical(str(level))
 
 
 class _Walk:
@@ -225,6 +207,7 @@ class _Walk:
         ballot = Ballot(self.policy, at, reporter, self.holds_role, self.clock, (number, content), gross)
         submission = Submission(number, at, level, self.report, ballot)
         submission.content, submission.basis, submission.gross = content, basis, gross
+        submission.criteria = self.milestone.criteria
         self.found.submissions.append(submission)
         early, self.early = self.early, []
         for _, decided in groupby(early, key=lambda item: item[1].at):
@@ -335,6 +318,9 @@ class _Walk:
     def conclude(self, at: int, last: Report | None) -> Assessment:
         """What was found, once the last instant is over; `last` is the last report, priced or not."""
         found, pricing = self.found, self.pricing
+        for place, decision in self.early:
+            if decision.role not in signers(self.policy):
+                found.outcomes[place] = NOT_OPEN
         basis = pricing.claimed(at, self.report, _WHOLE, found.level, found.basis)
         if self.claimed(last, min(at, END_OF_TIME - 1)) > 0:
             found.unpriced = basis is None or not (last is None or self.priced(last))
@@ -396,4 +382,4 @@ def assess(
     for place, decision in enumerate(decisions):
         if decision.at > until:
             walk.found.outcomes[place] = NOT_OPEN
-    return walk.conclude(until, reports[-1] if reports else None)
+    return walk.conclude(until, next((report for report in reversed(reports) if report.at <= until), None))

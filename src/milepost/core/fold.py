@@ -26,9 +26,10 @@ from milepost.core import (
 )
 from milepost.core.calendar import END_OF_TIME, start_of_day
 from milepost.core.checks import check
+from milepost.core.claims import percent_text
 from milepost.core.contract import DateGate, RateCard
 from milepost.core.engagement import Engagement
-from milepost.core.entitlement import STALE_SUBMISSION, WAITING, Assessment, percent_text
+from milepost.core.entitlement import STALE_SUBMISSION, WAITING, Assessment
 from milepost.core.events import ApprovalDecision, ClockTick, EngagementEvent, MilestoneEvent, Received
 from milepost.core.facts import Place, clock_key, contract_key, due_key, due_place
 from milepost.core.gates import leaves

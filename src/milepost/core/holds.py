@@ -1,8 +1,8 @@
 """What is withheld and not paid out yet, one part a line, so that a line costs the same however many there were before.
 
 The open holds are linked in the order in which they were raised; the account knows both ends and their sum. For each
-release whose moment has come it also keeps how much of the open holds was accepted by then, so that a late line is paid
-out without looking at the others.
+release whose moment has come it also keeps how much is held to date, what was released included, on lines accepted by
+then, so that a late line is paid out without looking at the others.
 """
 
 from collections.abc import Iterator
@@ -49,9 +49,10 @@ def take_back(engagement: Engagement, place: Place, amount_minor: int) -> None:
         amount_minor -= taken
 
 
-def spend(engagement: Engagement, amount_minor: int, until: int) -> tuple[list[str], int]:
+def spend(engagement: Engagement, amount_minor: int, until: int, excess: bool = False) -> tuple[list[str], int]:
     """Pay out holds of lines accepted by `until`, the first raised first; there is enough.
 
+    What is released stays held to date; an `excess` that a lower rate gives back does not.
     Returns the ids of their retention events, and when the last of those lines was accepted.
     """
     names: list[str] = []
@@ -64,17 +65,22 @@ def spend(engagement: Engagement, amount_minor: int, until: int) -> tuple[list[s
             names.append(found.retention_event_id)
             latest = max(latest, found.accepted_at)
             amount_minor -= taken
-            _change(engagement, number, found, -taken)
+            _change(engagement, number, found, -taken, released=not excess)
     assert not amount_minor, f"{engagement.name}: more is released than was held on lines accepted by then"
     return names, latest
 
 
 def accepted_by(engagement: Engagement, release: str, moment: int) -> int:
-    """How much of the open holds is of lines accepted by the release's moment; counted once a moment."""
-    known = engagement.account.moments.get(release)
+    """How much is held to date on lines accepted by the release's moment; counted once a moment.
+
+    What was released before a moment was counted is taken to be of lines accepted by it: releases fire in the order of
+    their moments, but where a sign-off comes to be known after a later day has passed.
+    """
+    account = engagement.account
+    known = account.moments.get(release)
     if known is None or known[0] != moment:
         counted = sum(found.amount_minor for _, found in _open(engagement) if found.accepted_at <= moment)
-        known = engagement.account.moments[release] = (moment, counted)
+        known = account.moments[release] = (moment, counted + account.released_minor - account.excess_minor)
     return known[1]
 
 
@@ -93,13 +99,13 @@ def _at(engagement: Engagement, number: int) -> Hold:
     return found
 
 
-def _change(engagement: Engagement, number: int, changed: Hold, delta: int) -> None:
-    """Add to what is held, in every sum; a hold of which nothing is left goes."""
+def _change(engagement: Engagement, number: int, changed: Hold, delta: int, released: bool = False) -> None:
+    """Add to what is held, in every sum; a hold of which nothing is left goes. What is `released` was held to date."""
     account, staged = engagement.account, engagement.staged
     changed.amount_minor += delta
     account.open_minor += delta
     for release, (moment, counted) in account.moments.items():
-        if changed.accepted_at <= moment:
+        if changed.accepted_at <= moment and not released:
             account.moments[release] = (moment, counted + delta)
     if changed.amount_minor:
         staged.save(hold_key(engagement.name, number), changed)

@@ -25,7 +25,7 @@ from milepost.core.outcomes import APPLIED, DEAD, PARKED, REFUSED, WAITING, Inta
 from milepost.core.rules import fees, kpis
 from milepost.core.rules.approvals import signers
 from milepost.core.signing import SIGNOFF, claim
-from milepost.core.terms import AMENDMENT
+from milepost.core.terms import AMENDMENT, Terms
 
 __all__ = ["APPLIED", "DEAD", "PARKED", "REFUSED", "WAITING", "Intake", "everything", "take"]
 
@@ -91,6 +91,8 @@ def _lifecycle(engagement: Engagement, event: EngagementEvent) -> Intake:
         time_and_materials.recount(engagement)
         return Intake(APPLIED, concerned=everything(engagement))
     suspended = event.change == "SUSPENDED"
+    if suspended and account.terminated_at is not None and engagement.at > account.terminated_at:
+        return refused("ENGAGEMENT_CLOSED")
     last = account.suspension_changed_at
     if account.suspended == suspended or (suspended and event.occurred_at == last):
         return refused("DUPLICATE")
@@ -253,13 +255,22 @@ def _decision(engagement: Engagement, event: ApprovalDecision) -> Intake:
     wrong = _occurrence(engagement, event)
     if wrong is not None:
         return wrong
-    if event.role not in signers(terms.policies[milestone]):
-        return refused("NOT_OPEN")
-    if not terms.holds_role(event.approver, event.role, event.decided_at):
+    known = _signs(terms.at(event.decided_at), event)
+    if known and not terms.holds_role(event.approver, event.role, event.decided_at):
         return parked("NOT_IN_ROLE")
     place = Place(milestone, event.occurrence_id)
     number = _decided(engagement, event, place)
-    return refused("DUPLICATE") if number is None else Intake(APPLIED, concerned=(place,), decision=number)
+    if number is None:
+        return refused("DUPLICATE")
+    if not known and not any(_signs(version, event) for version in terms.versions):
+        return refused("NOT_OPEN")  # kept: an amendment may come that has the role
+    return Intake(APPLIED, concerned=(place,), decision=number)
+
+
+def _signs(terms: Terms, event: ApprovalDecision) -> bool:
+    """Whether a version's policy has a step for the decision's role."""
+    policy = terms.policies.get(event.milestone_id)
+    return policy is not None and event.role in signers(policy)
 
 
 def _signature(engagement: Engagement, event: ApprovalDecision) -> Intake:

@@ -12,7 +12,8 @@ from milepost.core.timeouts import asked, passed_reminders
 __all__ = ["request"]
 
 # What stands until something else is said; the rest is an end.
-_OPEN = ("REQUESTED", "ESCALATED", "GRANTED", "DEEMED")
+_ASKED = ("REQUESTED", "ESCALATED")
+_OPEN = (*_ASKED, "GRANTED", "DEEMED")
 _DUE = ("REQUESTED", "REMINDED", "ESCALATED", "DEEMED", "EXPIRED")  # is, or was, due at a time
 
 
@@ -24,10 +25,13 @@ def request(engagement: Engagement, place: Place, part: Occurrence, found: Asses
             key = f"{submission.number}.{step + 1}"
             before = part.requests.get(key, "")
             open_now = submission.alive and (engagement.account.terminated_at is None or is_signable(place))
-            kind = _kind(submission, step, before, open_now)
+            kind, role = _kind(submission, step, before, open_now), submission.ballot.steps()[step].role
             stage = submission.ballot.stage(step) if kind == "ESCALATED" else 0
-            words = f"{kind} {submission.content}" if stage < 2 else f"{kind}:{stage} {submission.content}"
+            words = f"{kind}{f':{stage}' if stage > 1 else ''} {submission.content} {role}"
             if kind is not None and before != words:
+                if before.startswith(_ASKED) and _role(before) != role:
+                    # an amendment gave the step to another role
+                    _say(engagement, place, part, submission, step, "SUPERSEDED", _role(before))
                 if kind == "REQUESTED":
                     _time(engagement, part, submission, step)
                 _say(engagement, place, part, submission, step, kind)
@@ -61,13 +65,19 @@ def _kind(submission: Submission, step: int, before: str, open_now: bool) -> str
     return "SUPERSEDED" if before.startswith(_OPEN) else before.partition(" ")[0] or None
 
 
-def _say(engagement: Engagement, place: Place, part: Occurrence, submission: Submission, step: int, kind: str) -> None:
-    terms, ballot = engagement.agreed, submission.ballot
+def _say(
+    engagement: Engagement,
+    place: Place,
+    part: Occurrence,
+    submission: Submission,
+    step: int,
+    kind: str,
+    asked_before: str | None = None,
+) -> None:
+    """Say `kind` of a step to its role, or to the one that was asked before."""
+    ballot = submission.ballot
     roles = ballot.roles(step)
-    role = roles[-1] if kind == "ESCALATED" else roles[0]
-    # a tick finds those who hold the role now; else it is those who held it when it was asked for
-    tick = isinstance(engagement.received.event, ClockTick) and kind in ("ESCALATED", "REMINDED")
-    at = engagement.last_tick if tick else ballot.opening(step) or submission.opened_at
+    role = asked_before or (roles[-1] if kind == "ESCALATED" else roles[0])
     due = ballot.deadline(step)
     _raise(
         engagement,
@@ -77,11 +87,29 @@ def _say(engagement: Engagement, place: Place, part: Occurrence, submission: Sub
         kind,
         submission.content,
         role,
-        people=tuple(p.id for p in terms.contract.people.get(role, ()) if terms.holds_role(p.id, role, at)),
+        criteria=submission.criteria,
+        people=engagement.agreed.holders(role, _since(engagement, submission, step, kind)),
         due_at=due if due is not None and due < END_OF_TIME and kind in _DUE else None,
         gross_minor=submission.gross,
         evidence=submission.report.evidence if submission.report else (),
     )
+
+
+def _since(engagement: Engagement, submission: Submission, step: int, kind: str) -> int:
+    """The instant of a request, whose people it names: when it was asked for, or signed, or ended."""
+    ballot = submission.ballot
+    signed = ballot.granted[step]
+    if kind == "GRANTED" and signed is not None:
+        return signed
+    if kind == "REJECTED" and submission.ended_at is not None:
+        return submission.ended_at
+    opening = ballot.opening(step)
+    return max(submission.opened_at if opening is None else opening, engagement.last_tick)
+
+
+def _role(said: str) -> str:
+    """The step's role when it was said last."""
+    return said.split(" ", 2)[2]
 
 
 def _remind(engagement: Engagement, place: Place, part: Occurrence, found: Assessment) -> None:
@@ -97,15 +125,15 @@ def _remind(engagement: Engagement, place: Place, part: Occurrence, found: Asses
 
 
 def _take_back(engagement: Engagement, place: Place, part: Occurrence, found: Assessment) -> None:
-    """A late fact can undo a submission that somebody was asked to sign: say that it is superseded."""
+    """Say that a request is superseded where a late fact undid its submission, or an amendment its step."""
     for key, said in list(part.requests.items()):
         number, step = (int(text) for text in key.split("."))
-        content = said.rpartition(" ")[2]
-        if number > len(found.submissions) and said.startswith(_OPEN):
-            steps = engagement.agreed.policies[place.milestone].steps  # an amendment may have left it fewer
-            role = steps[min(step, len(steps)) - 1].role if steps else ""
+        if not said.startswith(_OPEN):
+            continue
+        if number > len(found.submissions) or step > len(found.submissions[number - 1].ballot.steps()):
+            content, role = said.split(" ", 2)[1:]
             _raise(engagement, place, part, key, "SUPERSEDED", content, role)
-            part.requests[key] = f"SUPERSEDED {content}"
+            part.requests[key] = f"SUPERSEDED {content} {role}"
             part.timers.pop(f"{key} {content}", None)
 
 
@@ -117,6 +145,7 @@ def _raise(
     kind: str,
     content: str,
     role: str,
+    criteria: str | None = None,
     people: tuple[str, ...] = (),
     due_at: int | None = None,
     gross_minor: int = 0,
@@ -142,7 +171,7 @@ def _raise(
             gross_minor=gross_minor,
             currency=terms.contract.currency,
             currency_exponent=terms.contract.currency_exponent,
-            criteria=terms.signable[place.milestone].criteria,
+            criteria=criteria,
             evidence=evidence,
         )
     )

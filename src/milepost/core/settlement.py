@@ -63,7 +63,7 @@ def release(engagement: Engagement) -> None:
             amount, until = retention.held_now(account), END_OF_TIME
         else:
             released = account.released_minor - account.excess_minor
-            held = released + holds.accepted_by(engagement, rule.id, moment)
+            held = holds.accepted_by(engagement, rule.id, moment)
             amount = money.percentage_of(held, cumulative, engagement.agreed.rounding) - released
             until = moment
         if amount > 0:
@@ -80,18 +80,25 @@ def give_back(engagement: Engagement) -> None:
     if amount > 0:
         number = max(v.contract.version for v in terms.versions[1:] if v.mode == "catch_up")
         account.excess_minor += amount
-        pay_out(engagement, f"v{number}", amount, engagement.at, END_OF_TIME)
+        pay_out(engagement, f"v{number}", amount, engagement.at, END_OF_TIME, excess=True)
 
 
 def pay_out(
-    engagement: Engagement, release_id: str, amount: int, at: int, until: int, because: tuple[str, ...] = ()
+    engagement: Engagement,
+    release_id: str,
+    amount: int,
+    at: int,
+    until: int,
+    because: tuple[str, ...] = (),
+    excess: bool = False,
 ) -> None:
     """Raise the line and the retention event of a release, dated `at`, of what is held on lines accepted by `until`.
 
-    `because` names what the release was due by, beside the event that is being folded.
+    `because` names what the release was due by, beside the event that is being folded; `excess` is what a lower rate
+    gives back.
     """
     account, contract = engagement.account, engagement.agreed.contract
-    named, latest = holds.spend(engagement, amount, until)
+    named, latest = holds.spend(engagement, amount, until, excess)
     at = max(at, latest)
     revision = account.releases[release_id] = account.releases.get(release_id, 0) + 1
     effect = f"release:{release_id}"

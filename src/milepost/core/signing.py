@@ -7,7 +7,7 @@ hashes, early and late signatures, rejections and separation of duties are those
 from milepost.core import gates
 from milepost.core.calendar import END_OF_TIME
 from milepost.core.engagement import Engagement
-from milepost.core.entitlement import Assessment, assess
+from milepost.core.entitlement import Assessment, Regime, assess
 from milepost.core.events import EngagementEvent
 from milepost.core.facts import Place, Report
 from milepost.core.pricing import Agreed
@@ -64,19 +64,21 @@ def submitted(engagement: Engagement, place: Place) -> Assessment:
     """What follows from the claims on `place` and their signatures; the sign-off also waits for milestones."""
     terms, part = engagement.agreed, engagement.occurrence(place)
     awaited = _all_over(engagement) if place == SIGNOFF else spans.ALWAYS
-    definition = terms.signable[place.milestone]
+    name = place.milestone
+    first, *later = (Regime(r.since, r.terms.signable[name], r.terms.policies[name]) for r in terms.reigns)
     return assess(
-        definition,
-        terms.policies[place.milestone],
+        first.milestone,
+        first.policy,
         place.occurrence,
         terms.holds_role,
-        gates.resolve(definition.requires, lambda _: spans.ALWAYS),
+        gates.resolve(first.milestone.requires, lambda _: spans.ALWAYS),
         gates.During(awaited),
         part.reports,
         part.decisions,
         Agreed(0, terms.rounding),
         engagement.clock(place),
         END_OF_TIME,  # who ends an engagement early still signs it off
+        later,
     )
 
 

@@ -9,7 +9,7 @@ from milepost.core import gates as gating
 from milepost.core import lifecycle, money
 from milepost.core.billing import entitled, taken
 from milepost.core.calendar import END_OF_TIME, until_text
-from milepost.core.claims import Submission
+from milepost.core.claims import Submission, percent_text
 from milepost.core.contract import (
     AllOf,
     AnyOf,
@@ -25,7 +25,7 @@ from milepost.core.contract import (
     Success,
 )
 from milepost.core.engagement import Engagement
-from milepost.core.entitlement import WAITING, Assessment, percent_text, reached
+from milepost.core.entitlement import WAITING, Assessment, reached
 from milepost.core.facts import Occurrence, Place, Report
 from milepost.core.gates import carries, leaves
 from milepost.core.invariants import LifecycleError
@@ -43,7 +43,7 @@ def flag(engagement: Engagement, place: Place, part: Occurrence, found: Assessme
     flags: list[str] = []
     if found.level > 0:
         definition = engagement.definition(place, found.accepted_at)
-        report = part.reports[-1] if part.reports else None
+        report = _reported(engagement, part)
         for gate in definition.requires + definition.depends_on:
             flags.extend(_fallen(engagement, place, gate, report, found.level))
     for reason in sorted(set(flags) - set(part.flags)):
@@ -71,9 +71,9 @@ def _fallen(engagement: Engagement, place: Place, gate: Gate, report: Report | N
 
 def state(engagement: Engagement, place: Place, part: Occurrence, found: Assessment, parked: list[str]) -> None:
     """State where the occurrence stands, if that changed."""
-    terms, account = engagement.agreed, engagement.account
-    held_back = entitled(engagement, place, found) != part.billed_minor
-    ended = account.terminated_at is not None or engagement.dropped(place)
+    terms, report, ended = engagement.agreed, _reported(engagement, part), _ended(engagement, place)
+    accepted = entitled(engagement, place, found)
+    held_back = accepted != part.billed_minor
     now = lifecycle.derive(found, part.billed_minor != 0, held_back, ended)
     if now != part.state and (part.state, now) not in lifecycle.TRANSITIONS:
         raise LifecycleError(f"{engagement.name}: milestone {place.milestone} cannot go from {part.state} to {now}")
@@ -86,24 +86,33 @@ def state(engagement: Engagement, place: Place, part: Occurrence, found: Assessm
         milestone_id=place.milestone,
         occurrence_id=place.occurrence,
         state=now,
-        completion=part.reports[-1].completion if part.reports else "0",
+        completion=report.completion if report else "0",
         billed_completion=part.billed_completion if part.billed_minor or found.gross == 0 else "0",
         missing=() if now == "CANCELLED" else outstanding(engagement, place, part, found),
         parked=tuple(early + parked),
-        at_stake_minor=0
-        if now == "CANCELLED"
-        else max(0, found.whole - part.clawed_minor - taken(engagement, part)) - part.billed_minor,
+        at_stake_minor=(max(0, found.whole - part.clawed_minor - taken(engagement, part)) if not ended else accepted)
+        - part.billed_minor,
         currency=terms.contract.currency,
         currency_exponent=terms.contract.currency_exponent,
         submission=last.number if last else 0,
         planned_on=terms.milestones[place.milestone].planned_on,
-        reported_at=part.reports[-1].at if part.reports else None,
+        reported_at=report.at if report else None,
         submitted_at=last.opened_at if last else None,
         accepted_at=found.accepted_at if found.level > 0 else None,
         billed_at=part.billed_at if part.billed_minor else None,
         disputed_minor=part.disputed_minor,
     )
     part.status_digest = say(engagement, status, part.status_digest)
+
+
+def _reported(engagement: Engagement, part: Occurrence) -> Report | None:
+    """The last report of an occurrence; what is dated after the termination says nothing."""
+    return next((report for report in reversed(part.reports) if report.at <= engagement.until), None)
+
+
+def _ended(engagement: Engagement, place: Place) -> bool:
+    """Whether nothing more of the milestone is accepted: terminated, or dropped by an amendment."""
+    return engagement.account.terminated_at is not None or engagement.dropped(place)
 
 
 def say(engagement: Engagement, status: MilestoneStatus, before: bytes) -> bytes:
@@ -118,12 +127,13 @@ def outstanding(engagement: Engagement, place: Place, part: Occurrence, found: A
     """What keeps the occurrence from billing (further): gates, signatures, dependencies, a suspension."""
     definition = engagement.definition(place)
     missing: list[Missing] = []
-    report = part.reports[-1] if part.reports else None
-    if found.unpriced:
+    report, ended = _reported(engagement, part), _ended(engagement, place)
+    if found.unpriced and not ended:
         missing.extend(_unpriced(engagement, definition, report))
     last = found.submissions[-1] if found.submissions else None
     # where all is accepted, a submission is for other facts that give a higher amount
-    if found.level < 100 or (last is not None and (last.alive or last.end in ("REJECTED", "TIMED_OUT"))):
+    wanting = found.level < 100 or (last is not None and (last.alive or last.end in ("REJECTED", "TIMED_OUT")))
+    if wanting and not ended:
         for gate in definition.requires if found.level < 100 else ():
             missing.extend(_missing(engagement, place, gate, report, found))
         missing.extend(unsigned(engagement, found, _opener(definition)))
@@ -183,7 +193,8 @@ def _unsigned_step(engagement: Engagement, submission: Submission, step: int) ->
     lacking = {person for person, role in ballot.unproved if role in roles}
     if lacking and terms.evidence:
         detail += f"; what {', '.join(sorted(lacking))} sent lacks {', '.join(terms.evidence)}"
-    return Missing(gate=f"approval:{terms.role}", detail=detail, since=submission.opened_at)
+    since = ballot.opening(step)
+    return Missing(gate=f"approval:{terms.role}", detail=detail, since=submission.opened_at if since is None else since)
 
 
 def _missing(

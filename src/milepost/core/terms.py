@@ -190,6 +190,11 @@ class Terms:
                     return True
         return False
 
+    def holders(self, role: str, at: int) -> tuple[str, ...]:
+        """Who holds the role at the instant, in the contract's order."""
+        people = dict.fromkeys(holder.id for holder in self.contract.people.get(role, ()))
+        return tuple(person for person in people if self.holds_role(person, role, at))
+
 
 def is_success(milestone: Milestone) -> bool:
     """Whether the fee is a share of a gain: retention may exempt it."""

@@ -241,8 +241,9 @@ class Ballot:
             self.rejected_step = next((i for i in steps if self.granted[i] is None), steps[0])
             return COUNTED
         if decision.decision == "WITHDRAWN":
-            if self.signatures.pop(key, None) is None:
+            if self.signatures.pop(key, None) is None and key not in self.unproved:
                 return NOT_OPEN
+            self.unproved.discard(key)
             self._count()
             return COUNTED
         names = {e.name for e in decision.evidence}
