@@ -125,7 +125,9 @@ class Oracle:
     def _suspend(self, event: EngagementEvent) -> None:
         """SUSPENDED and RESUMED act on arrival; one from before the last change is an old one that was sent again."""
         suspends = event.change == "SUSPENDED"
-        if event.occurred_at < self._opens or suspends == self._suspended:
+        ended = Facts(self.contract, self._arrived, lambda _: False).terminated
+        closed = suspends and ended is not None and event.occurred_at > ended
+        if event.occurred_at < self._opens or suspends == self._suspended or closed:
             return
         last = self._changed_at
         if last is not None and (event.occurred_at < last or (suspends and event.occurred_at == last)):
