@@ -8,11 +8,11 @@ Empty lines are passed over. Whether a value makes sense (a percentage above 100
 import difflib
 import json
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from milepost.codec.json_forms import event_or_problems
+from milepost.codec.json_values import NotJsonError, read_json
 from milepost.codec.topics import TOPICS
 from milepost.core.events import Event, InvoiceAcknowledgement
 
@@ -57,10 +57,6 @@ class EventFile(NamedTuple):
     faults: list[Fault]
 
 
-class _RepeatedKeyError(ValueError):
-    pass
-
-
 def read_events(path: Path) -> EventFile:
     """Read a file. Never raises: a file that cannot be opened has one fault."""
     try:
@@ -90,15 +86,9 @@ def _line(number: int, raw: bytes) -> Line | list[tuple[str, str]]:
     try:
         if len(raw) > MAX_LINE_BYTES:
             raise ValueError(f"has {len(raw)} bytes; expected {MAX_LINE_BYTES} at most")
-        envelope = _JSON.decode(raw.decode().strip())
-    except UnicodeDecodeError as error:
-        return [("", f"is no UTF-8 at byte {error.start}; expected {_FORM}")]
-    except _RepeatedKeyError as error:
-        return [("", f"the key {error} stands twice in one object; expected each key once")]
-    except json.JSONDecodeError as error:
-        return [("", f"is no JSON: {error.msg} (column {error.colno}); expected {_FORM}")]
-    except RecursionError:
-        return [("", f"is nested too deep; expected {_FORM}")]
+        envelope = read_json(raw.strip())
+    except NotJsonError as error:
+        return [("", f"{error}; expected {_FORM}")]
     except ValueError as error:
         return [("", str(error))]
     problems = list(_envelope_problems(envelope))
@@ -135,22 +125,3 @@ def _split(problem: str) -> tuple[str, str]:
 def _kind(value: object) -> str:
     words = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
     return words.get(type(value), "a number")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    mapping = dict(pairs)
-    if len(mapping) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise _RepeatedKeyError(json.dumps(key)[:80])
-            seen.add(key)
-    return mapping
-
-
-def _constant(text: str) -> Any:
-    raise ValueError(f"is no JSON: holds {text}; expected a decimal string")
-
-
-# Decimal, because a number where a decimal string belongs is shown as it was written.
-_JSON = json.JSONDecoder(object_pairs_hook=_unique, parse_float=Decimal, parse_constant=_constant)
