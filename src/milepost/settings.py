@@ -89,6 +89,19 @@ class Settings(BaseSettings):
     gateway_ack_timeout_ms: int = Field(
         10_000, ge=100, le=600_000, description="longest wait of a request for the brokers' acknowledgement"
     )
+    gateway_max_body_bytes: int = Field(
+        8_000_000, ge=1_000, le=100_000_000, description="largest body of a request, but for evidence"
+    )
+    gateway_max_events: int = Field(5_000, ge=1, le=100_000, description="most events in one request")
+    gateway_body_timeout_ms: int = Field(
+        30_000, ge=100, le=600_000, description="longest wait for a request's head, or for the next 100 kB of its body"
+    )
+    gateway_max_requests: int = Field(
+        1_000, ge=1, le=100_000, description="most requests that one gateway answers at the same time"
+    )
+    gateway_requests_per_s: int = Field(
+        100, ge=0, le=1_000_000, description="requests a second that one API key may send to one gateway; 0: any number"
+    )
 
     public_url: str = Field(
         "http://127.0.0.1:8080",

@@ -11,76 +11,158 @@ whether Kafka has it, so it is sent again, and the join, whose facts are what ev
 said (rules 7 to 9), applies it once. The other order, publishing first, would lose the contradiction: two bodies under
 one id could both reach Kafka before either was remembered.
 
+What the gateway itself adds must be the same on every try, or the second record would be another fact: an event that
+came without its time gets the one at which its id was first seen (`Incoming.dated_by`), which step 1 keeps.
+
 If the database is away at 3, the event is in Kafka and the answer is 2xx all the same; a repeat is sent again.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+from starlette.datastructures import Headers
 
 from milepost.codec import records
 from milepost.core.events import ClockTick, Event, InvoiceAcknowledgement
 from milepost.gateway.doors import Doors
 from milepost.gateway.problems import Fault, Problem, pointer
-from milepost.kafka.async_publishing import RecordTooLargeError
-from milepost.observe import logs
+from milepost.kafka.async_publishing import Place, PublishError, RecordTooLargeError
+from milepost.observe import logs, metrics
 from milepost.sql.engine import UnavailableError
-from milepost.sql.remembering import Arrival, acknowledge, remember
+from milepost.sql.remembering import Arrival, Remembered, acknowledge, remember
 
-__all__ = ["Incoming", "accept", "arrival_of"]
+__all__ = ["Accepted", "Incoming", "accept", "arrival_of", "trace_of"]
 
-Incoming = tuple[str, Event | InvoiceAcknowledgement]
-"""A topic and the event that is for it."""
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+# The W3C's least that an implementation has to pass on.
+_TRACESTATE = re.compile(r"[\x20-\x7e]{1,512}")
 
 _log = logs.logger(__name__)
 
+Trace = Sequence[tuple[str, bytes]]
 
-def arrival_of(event: Event | InvoiceAcknowledgement) -> Arrival:
+
+class Incoming(NamedTuple):
+    """An event for a topic. `dated_by` names the instant that its sender left out, if it did, such as "occurred_at"."""
+
+    topic: str
+    event: Event | InvoiceAcknowledgement
+    dated_by: str | None = None
+
+
+class Accepted(NamedTuple):
+    """What became of one event: repeated, if it was known and acknowledged before; else where it is stored."""
+
+    event_id: str
+    source: str
+    topic: str
+    repeated: bool
+    place: Place | None
+
+
+def arrival_of(incoming: Incoming) -> Arrival:
     """How an event is remembered: ids are the source's own, within an engagement, so that nobody else's can clash."""
-    assert not isinstance(event, ClockTick)
-    body_sha256 = hashlib.sha256(records.encode_event(event)).hexdigest()
+    event = incoming.event
+    assert not isinstance(event, ClockTick), "ticks have no id"
+    said = event if incoming.dated_by is None else msgspec.structs.replace(event, **{incoming.dated_by: 0})
+    body_sha256 = hashlib.sha256(records.encode_event(said)).hexdigest()
     return Arrival(f"event {event.engagement_id} {event.source}", event.event_id, body_sha256)
 
 
-async def accept(doors: Doors, events: Sequence[Incoming], messages: Sequence[Arrival] = ()) -> list[bool]:
-    """Accept events, all or none; for each whether it was new. `messages` are remembered with them (a webhook's id).
+def trace_of(headers: Headers) -> list[tuple[str, bytes]]:
+    """The trace that a request belongs to (W3C `traceparent`), for its events to carry on."""
+    parent, state = headers.get("traceparent", ""), headers.get("tracestate", "")
+    if not _TRACEPARENT.fullmatch(parent):
+        return []
+    found = [("traceparent", parent.encode())]
+    return [*found, ("tracestate", state.encode())] if _TRACESTATE.fullmatch(state) else found
 
-    Whoever calls has checked the events and that the caller may send them. Raises `Problem` 409 for an id that came
-    with another body, 413 for an event that no record holds; `PublishError` and `UnavailableError`, which become 503.
+
+async def accept(
+    doors: Doors, events: Sequence[Incoming], messages: Sequence[Arrival] = (), trace: Trace = ()
+) -> list[Accepted]:
+    """Accept events, all or none. `messages` are remembered with them: a webhook's id, say.
+
+    Whoever calls has judged the events and that the caller may send them. Raises `Problem` 409 for an id that came with
+    another body, 413 for an event that no record holds; `PublishError` and `UnavailableError`, which become 503.
     """
-    arrivals = [arrival_of(event) for _, event in events]
+    arrivals = [arrival_of(incoming) for incoming in events]
     known = await asyncio.to_thread(remember, doors.engine, [*messages, *arrivals], doors.now())
-    faults = [
-        Fault(
-            pointer(place) if len(events) > 1 else "",
-            f"the event id {arrival.event_id!r} came before with another body; the first one stays. "
-            "Send what is new under a new id",
-            "EVENT_ID_REUSED",
-        )
-        for place, arrival in enumerate(arrivals)
-        if known[arrival.scope, arrival.event_id].body_sha256 != arrival.body_sha256
+    contradictions = list(_contradictions(events, arrivals, messages, known))
+    if contradictions:
+        _log.error("ids came again with other bodies", count=len(contradictions))
+        raise Problem(409, contradictions[0].code, "Id used before", contradictions[0].detail, contradictions)
+    # Of two in one request with the same id, one is sent.
+    first = {(one.scope, one.event_id): place for place, one in reversed(list(enumerate(arrivals)))}
+    fresh = sorted(place for ids, place in first.items() if not known[ids].acknowledged)
+    places = await _published(doors, [(_dated(events[at], arrivals[at], known), at) for at in fresh], events, trace)
+    await _marked(doors, [*messages, *(arrivals[at] for at in fresh)])
+    for at, one in enumerate(events):
+        metrics.GATEWAY_EVENTS.labels(one.topic, "accepted" if at in places else "repeated").inc()
+    return [
+        Accepted(arrival.event_id, getattr(one.event, "source", ""), one.topic, at not in places, places.get(at))
+        for at, (one, arrival) in enumerate(zip(events, arrivals, strict=True))
     ]
-    faults += [
-        Fault("", f"the message id {one.event_id!r} came before with another body", "MESSAGE_ID_REUSED")
-        for one in messages
-        if known[one.scope, one.event_id].body_sha256 != one.body_sha256
-    ]
-    if faults:
-        _log.error("ids came again with other bodies", count=len(faults))
-        raise Problem(409, faults[0].code, "Id used before", faults[0].detail, faults)
-    fresh = [not known[arrival.scope, arrival.event_id].acknowledged for arrival in arrivals]
-    sent = [event for event, is_fresh in zip(events, fresh, strict=True) if is_fresh]
+
+
+def _contradictions(
+    events: Sequence[Incoming],
+    arrivals: Sequence[Arrival],
+    messages: Sequence[Arrival],
+    known: dict[tuple[str, str], Remembered],
+) -> Iterator[Fault]:
+    for one in messages:
+        if known[one.scope, one.event_id].body_sha256 != one.body_sha256:
+            yield Fault("", f"the message id {one.event_id!r} came before with another body", "MESSAGE_ID_REUSED")
+    for place, (incoming, one) in enumerate(zip(events, arrivals, strict=True)):
+        if known[one.scope, one.event_id].body_sha256 != one.body_sha256:
+            metrics.GATEWAY_EVENTS.labels(incoming.topic, "contradicted").inc()
+            yield Fault(
+                pointer(place) if len(events) > 1 else "",
+                f"the event id {one.event_id!r} of this source came before with another body; the first one stays. "
+                "Send what is new under a new id",
+                "EVENT_ID_REUSED",
+            )
+
+
+def _dated(
+    incoming: Incoming, arrival: Arrival, known: dict[tuple[str, str], Remembered]
+) -> tuple[str, Event | InvoiceAcknowledgement]:
+    if incoming.dated_by is None:
+        return incoming.topic, incoming.event
+    at = known[arrival.scope, arrival.event_id].first_seen_at
+    return incoming.topic, msgspec.structs.replace(incoming.event, **{incoming.dated_by: at})
+
+
+async def _published(
+    doors: Doors,
+    sendable: Sequence[tuple[tuple[str, Event | InvoiceAcknowledgement], int]],
+    events: Sequence[Incoming],
+    trace: Trace,
+) -> dict[int, Place]:
+    """Where the events are stored, by their place in the request."""
     try:
-        await doors.publisher.publish(sent)
+        stored = await doors.publisher.publish([record for record, _ in sendable], trace)
     except RecordTooLargeError as error:
-        place = [place for place, is_fresh in enumerate(fresh) if is_fresh][error.place]
-        fault = Fault(pointer(place) if len(events) > 1 else "", str(error), "EVENT_TOO_LARGE")
+        at = pointer(sendable[error.place][1]) if len(events) > 1 else ""
+        fault = Fault(at, str(error), "EVENT_TOO_LARGE")
         raise Problem(413, "EVENT_TOO_LARGE", "Too large", str(error), [fault]) from error
+    except PublishError:
+        for (topic, _), _at in sendable:
+            metrics.GATEWAY_EVENTS.labels(topic, "unacknowledged").inc()
+        raise
+    return {at: place for (_, at), place in zip(sendable, stored, strict=True)}
+
+
+async def _marked(doors: Doors, arrivals: Sequence[Arrival]) -> None:
+    if not arrivals:
+        return
     try:
-        marked = [*messages, *(arrival for arrival, is_fresh in zip(arrivals, fresh, strict=True) if is_fresh)]
-        if marked:
-            ids = [(arrival.scope, arrival.event_id) for arrival in marked]
-            await asyncio.to_thread(acknowledge, doors.engine, ids, doors.now())
+        ids = [(arrival.scope, arrival.event_id) for arrival in arrivals]
+        await asyncio.to_thread(acknowledge, doors.engine, ids, doors.now())
     except UnavailableError as error:
         _log.warning("events are in Kafka but not marked so; a repeat is sent again", found=str(error))
-    return fresh

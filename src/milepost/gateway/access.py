@@ -64,7 +64,8 @@ async def _authorised(
     request: Request, doors: Door, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Principal:
     principal = await _identified(doors, credentials)
-    action = ACTIONS[f"{request.method} {request.scope['route'].path}"].format_map(request.path_params)
+    _within_rate(doors, principal)
+    action = ACTIONS[f"{request.method} {request.scope['route'].path}"]
     if not principal.may(action):
         raise Problem(
             403,
@@ -88,6 +89,19 @@ async def _identified(doors: Doors, credentials: HTTPAuthorizationCredentials | 
     if not key.active(doors.now()):
         raise _unauthorised("this API key was revoked or has expired; make a new one with `milepost keys create`")
     return principal_of(key)
+
+
+def _within_rate(doors: Doors, principal: Principal) -> None:
+    per_s = doors.settings.gateway_requests_per_s
+    wait_us = doors.rates.wait_us(principal.key_id, per_s, doors.now())
+    if wait_us:
+        raise Problem(
+            429,
+            "TOO_MANY_REQUESTS",
+            "Too many requests",
+            f"this key may send {per_s} requests a second here; send events in batches",
+            headers={"Retry-After": str(-(-wait_us // 1_000_000))},
+        )
 
 
 def principal_of(key: ApiKey) -> Principal:

@@ -5,11 +5,14 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
+from starlette.types import ASGIApp
 
 from milepost import __version__
 from milepost.gateway import events, health, problems
 from milepost.gateway.actions import ACTIONS, OPEN
+from milepost.gateway.describing import COMPONENTS
 from milepost.gateway.doors import Doors
+from milepost.gateway.limits import Guard
 
 __all__ = ["ROUTERS", "create_app", "routes"]
 
@@ -22,7 +25,7 @@ def create_app(doors: Doors) -> FastAPI:
     documented: dict[str, Any] = (
         {} if doors.settings.gateway_docs else {"openapi_url": None, "docs_url": None, "redoc_url": None}
     )
-    app = FastAPI(title="Milepost", version=__version__, summary="Bills outcomes, exactly once", **documented)
+    app = _Application(title="Milepost", version=__version__, summary="Bills outcomes, exactly once", **documented)
     app.state.doors = doors
     problems.install(app)
     for router in ROUTERS:
@@ -30,6 +33,20 @@ def create_app(doors: Doors) -> FastAPI:
     unsaid = {name for name, _ in routes()} ^ (ACTIONS.keys() | OPEN.keys())
     assert not unsaid, f"routes that do not stand once in gateway/actions.py: {', '.join(sorted(unsaid))}"
     return app
+
+
+class _Application(FastAPI):
+    """FastAPI behind the guard; its description names what the routes refer to."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The guard stands before everything, so that what holds for every answer holds for a 500 as well."""
+        return Guard(super().build_middleware_stack(), self.state.doors.settings)
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI 3.1 document."""
+        described = super().openapi()
+        described.setdefault("components", {}).setdefault("schemas", {}).update(COMPONENTS)
+        return described
 
 
 def routes() -> Iterator[tuple[str, APIRoute]]:

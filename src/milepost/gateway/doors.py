@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from milepost.gateway.rates import Rates
 from milepost.kafka.async_publishing import AsyncPublisher
 from milepost.settings import Settings
 from milepost.sql.engine import Engine
@@ -27,6 +28,7 @@ class Doors:
     engine: Engine
     publisher: AsyncPublisher
     now: Callable[[], int] = now
+    rates: Rates = field(default_factory=Rates)
 
 
 def _doors(request: Request) -> Doors:

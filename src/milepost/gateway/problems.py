@@ -19,7 +19,7 @@ from milepost.kafka.async_publishing import PublishError
 from milepost.observe import logs
 from milepost.sql.engine import UnavailableError
 
-__all__ = ["MEDIA_TYPE", "Fault", "Problem", "install", "pointer", "problem_body", "unavailable"]
+__all__ = ["MEDIA_TYPE", "Fault", "Problem", "install", "pointer", "problem_body", "summary", "unavailable"]
 
 MEDIA_TYPE = "application/problem+json"
 # What a sender should wait before it tries again while the brokers or the database are away.
@@ -38,7 +38,7 @@ class Fault(NamedTuple):
     code: str
 
 
-class Problem(Exception):  # noqa: N818 (the RFC's word)
+class Problem(HTTPException):
     """An answer that is an error. `headers` go with it; `detail` is a sentence that names the way out."""
 
     def __init__(
@@ -51,13 +51,13 @@ class Problem(Exception):  # noqa: N818 (the RFC's word)
         headers: Mapping[str, str] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(detail)
-        self.status, self.code, self.title, self.detail = status, code, title, detail
-        self.errors, self.headers, self.extra = errors, dict(headers or {}), dict(extra or {})
+        super().__init__(status, detail, dict(headers or {}))
+        self.status, self.code, self.title = status, code, title
+        self.errors, self.extra = errors, dict(extra or {})
 
     def response(self) -> Response:
         """The problem as an answer."""
-        return Response(problem_body(self), self.status, self.headers, MEDIA_TYPE)
+        return Response(problem_body(self), self.status, self.headers or {}, MEDIA_TYPE)
 
 
 def problem_body(problem: Problem) -> bytes:
@@ -95,10 +95,6 @@ def unavailable(what: str) -> Problem:
 def install(app: FastAPI) -> None:
     """Make problem documents of everything that goes wrong in `app`."""
 
-    async def problem(_: Request, error: Exception) -> Response:
-        assert isinstance(error, Problem)
-        return error.response()
-
     async def broker_away(_: Request, error: Exception) -> Response:
         _log.warning("events were not acknowledged", found=str(error))
         return unavailable("Kafka did not acknowledge the events").response()
@@ -109,14 +105,19 @@ def install(app: FastAPI) -> None:
 
     async def http(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if isinstance(error, Problem):
+            return error.response()
         status = HTTPStatus(error.status_code)
         code, detail = _PHRASES.get(status, (status.name, status.description or status.phrase))
         return Problem(status, code, status.phrase, detail, headers=error.headers).response()
 
     async def invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        faults = [_fault(found) for found in error.errors()]
-        return Problem(422, "INVALID_REQUEST", "Invalid request", _summary(faults), faults).response()
+        found = error.errors()
+        faults = [_fault(one) for one in found]
+        # Of a body that could be read the content is wrong; anything else is a request that nobody should have made.
+        status = 422 if all(one["loc"][0] == "body" for one in found) else 400
+        return Problem(status, "INVALID_REQUEST", "Invalid request", summary(faults), faults).response()
 
     async def unexpected(_: Request, error: Exception) -> Response:
         # The boundary of a request: told to the log with its traceback, to the sender without.
@@ -124,7 +125,6 @@ def install(app: FastAPI) -> None:
             500, "INTERNAL_ERROR", "Internal error", "the gateway failed at this request; its log says why"
         ).response()
 
-    app.add_exception_handler(Problem, problem)
     app.add_exception_handler(PublishError, broker_away)
     app.add_exception_handler(UnavailableError, database_away)
     app.add_exception_handler(HTTPException, http)
@@ -139,11 +139,13 @@ _PHRASES = {
 
 
 def _fault(found: Mapping[str, Any]) -> Fault:
-    place = [part for part in found["loc"] if part != "body"]
-    return Fault(pointer(*place), str(found["msg"]), str(found["type"]).upper())
+    where, *place = found["loc"]
+    named = pointer(*place) if where == "body" else f"{where} parameter {'.'.join(map(str, place))}"
+    return Fault(named, str(found["msg"]), str(found["type"]).upper())
 
 
-def _summary(faults: Sequence[Fault]) -> str:
+def summary(faults: Sequence[Fault]) -> str:
+    """One sentence for several faults: the first, and how many more there are."""
     first = faults[0]
     more = f" (and {len(faults) - 1} more in errors)" if len(faults) > 1 else ""
     return f"{first.pointer or 'the request'}: {first.detail}{more}"

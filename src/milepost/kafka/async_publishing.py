@@ -70,12 +70,14 @@ class AsyncPublisher:
         self._poller = threading.Thread(target=self._poll, name="publisher", daemon=True)
         self._poller.start()
 
-    async def publish(self, events: Sequence[tuple[str, Event | InvoiceAcknowledgement]]) -> list[Place]:
+    async def publish(
+        self, events: Sequence[tuple[str, Event | InvoiceAcknowledgement]], trace: Sequence[tuple[str, bytes]] = ()
+    ) -> list[Place]:
         """Send events, each with its topic, and wait until all of them are acknowledged; where each was stored.
 
-        In one call they go out in order. Raises `PublishError` when one was not acknowledged in time or not taken:
-        then some may be stored all the same, and sending all of them again is right. Raises `RecordTooLargeError`
-        before anything is sent. Ticks are not for this publisher: they have no key.
+        In one call they go out in order, all with the headers of `trace`. Raises `PublishError` when one was not
+        acknowledged in time or not taken: then some may be stored all the same, and sending all of them again is right.
+        Raises `RecordTooLargeError` before anything is sent. Ticks are not for this publisher: they have no key.
         """
         values = [records.encode_event(event) for _, event in events]
         for place, value in enumerate(values):
@@ -93,7 +95,7 @@ class AsyncPublisher:
                     value,
                     records.key_of(event),
                     timestamp=self._stamps.of(event.engagement_id),
-                    headers=[*cloudevents.event_headers(event, self._sender)],
+                    headers=[*cloudevents.event_headers(event, self._sender), *trace],
                     on_delivery=partial(request.delivered, place, topic),
                 )
             except BufferError as error:

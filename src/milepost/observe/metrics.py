@@ -18,6 +18,10 @@ __all__ = [
     "BATCH_SECONDS",
     "DEAD_LETTERS",
     "EVENTS_IN",
+    "GATEWAY_EVENTS",
+    "GATEWAY_REQUESTS",
+    "GATEWAY_REQUEST_SECONDS",
+    "GATEWAY_RUNNING",
     "LAST_COMMIT",
     "LEDGER_BATCH_SECONDS",
     "LEDGER_ROWS",
@@ -97,6 +101,32 @@ LEDGER_BATCH_SECONDS = Histogram(
     "milepost_ledger_batch_seconds",
     "Time from a polled batch to its committed SQL transaction.",
     buckets=_SECONDS,
+    registry=REGISTRY,
+)
+
+GATEWAY_REQUESTS = Counter(
+    "milepost_gateway_requests_total",
+    "Requests that the gateway answered, by route (as in the API's description) and status.",
+    ["route", "status"],
+    registry=REGISTRY,
+)
+GATEWAY_REQUEST_SECONDS = Histogram(
+    "milepost_gateway_request_seconds",
+    "Time from a request's head to the end of its answer, by route.",
+    ["route"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+GATEWAY_RUNNING = Gauge(
+    "milepost_gateway_running_requests",
+    "Requests that the gateway is answering now.",
+    registry=REGISTRY,
+)
+GATEWAY_EVENTS = Counter(
+    "milepost_gateway_events_total",
+    "Events that came over HTTP, by topic and outcome: accepted (the brokers acknowledged them), repeated (known and "
+    "acknowledged before, not sent again), contradicted (an id that came before with another body), unacknowledged.",
+    ["topic", "outcome"],
     registry=REGISTRY,
 )
 

@@ -29,9 +29,10 @@ class Arrival(NamedTuple):
 
 
 class Remembered(NamedTuple):
-    """What is known of an id: what came with it first, and whether Kafka acknowledged it."""
+    """What is known of an id: what came with it first, when, and whether Kafka acknowledged it."""
 
     body_sha256: str
+    first_seen_at: int
     acknowledged: bool
 
 
@@ -57,7 +58,9 @@ def remember(engine: Engine, arrivals: Iterable[Arrival], now: int) -> dict[tupl
         for some in _slices(list(first)):
             query = select(table).where(tuple_(table.c.scope, table.c.event_id).in_(some))
             for row in connection.execute(query):
-                known[row.scope, row.event_id] = Remembered(row.body_sha256, row.acknowledged_at is not None)
+                known[row.scope, row.event_id] = Remembered(
+                    row.body_sha256, row.first_seen_at, row.acknowledged_at is not None
+                )
     return known
 
 
