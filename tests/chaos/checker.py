@@ -21,7 +21,7 @@ from typing import NamedTuple
 import msgspec
 
 from milepost.codec.records import decode_output
-from milepost.codec.topics import INPUTS, OUTPUTS, PARTITIONS, PLACES, STATE_TOPIC
+from milepost.codec.topics import HISTORY_TOPIC, INPUTS, OUTPUTS, PARTITIONS, PLACES, STATE_TOPIC
 from milepost.codec.wire import Record, header
 from milepost.core.outputs import InvoiceLine
 from milepost.join.batch import Folding, digest, in_order
@@ -66,6 +66,7 @@ def check(expected: Expected, found: Committed) -> list[Violation]:
     for partition in range(PARTITIONS):
         history = list(_history(found.records[STATE_TOPIC, partition]))
         violations += [*_first(_numbers(partition, history)), *_first(_ends(partition, history, found))]
+        violations += _first(_told(partition, history, found))
         violations += _first(_refold(partition, history, found))
     looked = sum(len(found.records[topic, partition]) for topic in OUTPUTS for partition in range(PARTITIONS))
     assert looked > len(expected.lines), "fewer outputs than lines: nothing was looked at"
@@ -151,6 +152,13 @@ def _numbers(partition: int, history: list[Transaction]) -> Iterator[Violation]:
         if transaction.applied.txseq != number:
             yield Violation("gap", f"partition {partition}: transaction {transaction.applied.txseq} comes as {number}.")
             return
+
+
+def _told(partition: int, history: list[Transaction], found: Committed) -> Iterator[Violation]:
+    """The history for others tells the same transactions as the changelog."""
+    told = [record.value for record in found.records[HISTORY_TOPIC, partition]]
+    if told != [transaction.applied.encode() for transaction in history]:
+        yield Violation("torn", f"partition {partition}: {HISTORY_TOPIC} tells {len(told)} of {len(history)} or others")
 
 
 def _ends(partition: int, history: list[Transaction], found: Committed) -> Iterator[Violation]:

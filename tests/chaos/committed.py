@@ -12,11 +12,11 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer
 from confluent_kafka import KafkaError as ConsumerError
 from confluent_kafka import TopicPartition as ConsumedPartition
 
-from milepost.codec.topics import INPUTS, OUTPUTS, PARTITIONS, STATE_TOPIC
+from milepost.codec.topics import HISTORY_TOPIC, INPUTS, OUTPUTS, PARTITIONS, STATE_TOPIC
 from milepost.codec.wire import Record
 
 READ_S = 60.0
-TOPICS = (*INPUTS, *OUTPUTS, STATE_TOPIC)
+TOPICS = (*INPUTS, *OUTPUTS, STATE_TOPIC, HISTORY_TOPIC)
 Place = tuple[str, int]
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from milepost.codec.records import encode_event, key_of
-from milepost.codec.topics import INPUTS, PARTITIONS, PLACES, STATE_TOPIC
+from milepost.codec.topics import HISTORY_TOPIC, INPUTS, PARTITIONS, PLACES, STATE_TOPIC
 from milepost.codec.wire import Record, header
 from milepost.core.events import ClockTick
 from milepost.join.batch import Folding, digest, in_order
@@ -59,6 +59,7 @@ async def join(found: Committed, partition: int) -> None:
             write(found, output.topic, partition, output.key, output.value, applied.txseq)
         for key, value in [*outcome.changes, (OFFSETS_KEY, applied.encode())]:
             write(found, STATE_TOPIC, partition, key, value, applied.txseq)
+        write(found, HISTORY_TOPIC, partition, None, applied.encode(), applied.txseq)
         for topic in INPUTS:
             if offsets[topic]:
                 found.group[topic, partition] = (offsets[topic], applied.note)
@@ -93,6 +94,12 @@ def test_a_lost_line_is_found(right: Run) -> None:
     expected, found, lines = damaged(right)
     del lines[3]
     assert kinds(check(expected, found)) == {"lost", "wrong", "torn"}
+
+
+def test_a_history_that_tells_less_is_found(right: Run) -> None:
+    expected, found, _ = damaged(right)
+    found.records[HISTORY_TOPIC, 1].pop()
+    assert kinds(check(expected, found)) == {"torn"}
 
 
 def test_a_doubled_line_is_found(right: Run) -> None:

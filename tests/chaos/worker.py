@@ -17,7 +17,7 @@ from typing import Any
 from aiokafka.protocol.transaction import EndTxnRequest
 
 from milepost import settings
-from milepost.codec.topics import INPUTS, OUTPUTS, STATE_TOPIC
+from milepost.codec.topics import HISTORY_TOPIC, INPUTS, OUTPUTS, STATE_TOPIC
 from milepost.join.options import from_settings
 from milepost.join.partition import PartitionJoin
 from milepost.join.service import JoinService
@@ -136,7 +136,7 @@ def make(chosen: Settings, arguments: argparse.Namespace) -> JoinService:
     hurt.service = JoinService(
         log,
         Worker(),
-        from_settings(chosen, INPUTS, OUTPUTS, STATE_TOPIC),
+        from_settings(chosen, INPUTS, OUTPUTS, STATE_TOPIC, HISTORY_TOPIC),
         lambda number: MemoryStore(),
         hurt.on_step,
         SlowFence if arguments.slow == "fence" else partition_type,

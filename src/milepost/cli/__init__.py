@@ -13,6 +13,7 @@ from milepost.cli import (
     keys,
     preview,
     publish,
+    reconcile,
     run,
     simulate,
     tail,
@@ -43,6 +44,7 @@ app.command("simulate")(simulate.simulate)
 app.command("explain")(explain.explain)
 app.command("publish")(publish.publish)
 app.command("tail")(tail.tail)
+app.command("reconcile")(reconcile.reconcile)
 
 
 def main() -> None:

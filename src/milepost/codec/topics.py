@@ -7,6 +7,7 @@ from milepost.codec.registry import RegistryError, schemas_dir
 
 __all__ = [
     "DEAD_LETTER_TOPIC",
+    "HISTORY_TOPIC",
     "INPUTS",
     "OUTPUTS",
     "PARTITIONS",
@@ -19,6 +20,7 @@ __all__ = [
 
 STATE_TOPIC = "engagement-state"
 DEAD_LETTER_TOPIC = "dead-letters"
+HISTORY_TOPIC = "join-transactions"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ class JoinOptions:
     inputs: tuple[str, ...]  # in their place order
     outputs: tuple[str, ...]
     state_topic: str
+    history_topic: str | None = None  # where each transaction says what it applied; None: nowhere
 
     max_records: int = 8_000  # most records of one poll, and of one transaction
     poll_timeout_s: float = 0.05  # an idle poll; a seek or a resume waits that long at most
@@ -48,12 +49,23 @@ class JoinOptions:
         """From begin to commit; past the broker's own limit the outcome is decided there."""
         return self.transaction_timeout_s
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The topics that only the join reads and writes."""
+        return (self.state_topic,) if self.history_topic is None else (self.state_topic, self.history_topic)
+
     def transactional_id(self, number: int) -> str:
         """The id that fences: never a worker's name, always the partition's."""
         return f"{self.app}.{self.group}.{number}"
 
 
-def from_settings(settings: Settings, inputs: Sequence[str], outputs: Sequence[str], state_topic: str) -> JoinOptions:
+def from_settings(
+    settings: Settings,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    state_topic: str,
+    history_topic: str | None = None,
+) -> JoinOptions:
     """The options that the settings ask for."""
     session_s = settings.session_timeout_ms / 1000
     return JoinOptions(
@@ -62,6 +74,7 @@ def from_settings(settings: Settings, inputs: Sequence[str], outputs: Sequence[s
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         state_topic=state_topic,
+        history_topic=history_topic,
         max_records=settings.max_records,
         queue_records=2 * settings.max_records,
         poll_timeout_s=settings.poll_timeout_ms / 1000,

@@ -278,6 +278,8 @@ class PartitionJoin:
         for output in outcome.outputs:
             outgoing.setdefault(output.topic, []).append(Message(output.key, output.value, [*output.headers, txseq]))
         outgoing[options.state_topic] = [Message(key, value) for key, value in changes]
+        if options.history_topic is not None:
+            outgoing[options.history_topic] = [Message(None, applied.encode(), [txseq])]
         try:
             async with asyncio.timeout(options.transaction_bound_s):
                 # 6. Send: begin after the fold; then every acknowledgement, bounded, before the offsets go out.

@@ -101,7 +101,7 @@ class JoinService:
         return self._member
 
     async def _check_topics(self) -> None:
-        topics = (*self.options.inputs, *self.options.outputs, self.options.state_topic)
+        topics = (*self.options.inputs, *self.options.outputs, *self.options.own)
         counts = await self.source.partition_counts(topics)
         if len(set(counts.values())) != 1 or 0 in counts.values():
             found = ", ".join(f"{topic} has {count}" for topic, count in counts.items())

@@ -1,7 +1,7 @@
 """What the read model asks. Rows come as mappings of column name to value; sums are exact integers."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Engine, Table, func, select, union
@@ -9,7 +9,17 @@ from sqlalchemy import Engine, Table, func, select, union
 from milepost.sql import tables
 from milepost.sql.engine import reading
 
-__all__ = ["contracts", "engagement_ids", "engagement_of", "retention_sums", "rows", "sink_positions", "totals"]
+__all__ = [
+    "PlacedRow",
+    "contracts",
+    "engagement_ids",
+    "engagement_of",
+    "retention_sums",
+    "rows",
+    "rows_by_place",
+    "sink_positions",
+    "totals",
+]
 
 
 def rows(engine: Engine, table: Table, engagement: str | None = None) -> list[dict[str, Any]]:
@@ -74,6 +84,31 @@ class _Versioned(msgspec.Struct):
 
 
 _version = msgspec.json.Decoder(_Versioned).decode
+
+
+class PlacedRow(NamedTuple):
+    """A row as far as it says where it came from."""
+
+    offset: int
+    engagement_id: str
+    body_sha256: str
+
+
+_PAGE = 10_000
+
+
+def rows_by_place(engine: Engine, table: Table, partition: int) -> Iterator[PlacedRow]:
+    """The rows that were read from a partition, in the order of its offsets; a page at a time."""
+    columns = (table.c.record_offset, table.c.engagement_id, table.c.body_sha256)
+    query = select(*columns).where(table.c.record_partition == partition).order_by(table.c.record_offset).limit(_PAGE)
+    last = -1
+    while True:
+        with reading(engine) as connection:
+            page = [PlacedRow(*row) for row in connection.execute(query.where(table.c.record_offset > last))]
+        yield from page
+        if len(page) < _PAGE:
+            return
+        last = page[-1].offset
 
 
 def retention_sums(engine: Engine, engagement: str | None = None) -> dict[tuple[str, str, int], dict[str, int]]:

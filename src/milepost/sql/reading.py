@@ -72,6 +72,11 @@ class LedgerReading:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    @property
+    def engine(self) -> Engine:
+        """The database that is asked."""
+        return self._engine
+
     def engagements(self) -> list[str]:
         """Ids of the engagements that have a line or a status, sorted."""
         return queries.engagement_ids(self._engine)

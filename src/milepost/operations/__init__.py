@@ -1,0 +1,1 @@
+"""What operators and auditors run beside the processes: comparing, folding again, replaying dead letters."""

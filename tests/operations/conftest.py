@@ -1,0 +1,27 @@
+"""Pipelines of a test's own: prefix, groups, transactional ids and database."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from milepost import settings
+from milepost.settings import Settings
+
+
+@pytest.fixture
+def settings_for(tmp_path: Path, topic_prefix: str) -> Callable[[str], Settings]:
+    """Settings for the brokers at an address that share nothing with another test."""
+
+    def make(bootstrap_servers: str) -> Settings:
+        return settings.load(
+            bootstrap_servers=bootstrap_servers,
+            topic_prefix=topic_prefix,
+            group=f"{topic_prefix}join",
+            ledger_group=f"{topic_prefix}ledger",
+            app=topic_prefix.strip("-"),
+            database_url=f"sqlite:///{tmp_path}/ledger.db",
+            poll_timeout_ms=20,
+        )
+
+    return make
