@@ -259,6 +259,8 @@ def shown(settings: Settings) -> dict[str, str | int]:
 
 
 def _masked(secret: str) -> str:
+    if not secret:
+        return ""  # that nothing is set is no secret
     parts = urlsplit(secret)
     if not parts.scheme:
         return "********"
