@@ -1,10 +1,15 @@
 """JSON that others wrote, read strictly: each key once, no NaN, and every number as it was spelt."""
 
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
 __all__ = ["NotJsonError", "read_json"]
+
+
+# An escape that is a half, which may or may not have its other one.
+_half_pair = re.compile(r"\\u[dD][89a-fA-F]").search
 
 
 class NotJsonError(ValueError):
@@ -18,7 +23,14 @@ class _RepeatedKeyError(ValueError):
 def read_json(raw: bytes) -> Any:
     """The value in UTF-8 bytes; numbers with a point or an exponent are `Decimal`s. Raises `NotJsonError`."""
     try:
-        return _JSON.decode(raw.decode())
+        text = raw.decode()
+        value = _JSON.decode(text)
+        if _half_pair(text) is not None:
+            # A pair spelt as two escapes is a character; half of one is none, and no database takes it.
+            json.dumps(value, ensure_ascii=False, default=str).encode()
+        return value
+    except UnicodeEncodeError:
+        raise NotJsonError("holds half of a surrogate pair, which is no character") from None
     except UnicodeDecodeError as error:
         raise NotJsonError(f"is no UTF-8 at byte {error.start}") from None
     except _RepeatedKeyError as error:
