@@ -44,6 +44,8 @@ OFFENCES = [
     Offence("faust", "milepost/join/offence.py", "import faust"),
     Offence("faust", "milepost/kafka/offence.py", "from faust.transport.drivers import aiokafka"),
     Offence("http-clients", "milepost/ledger/offence.py", "from aiohttp import ClientSession"),
+    Offence("pure-adapters", "milepost/gateway/adapters/offence.py", "import time"),
+    Offence("pure-adapters", "milepost/gateway/adapters/offence.py", "from milepost.sql import engine"),
     Offence("pure-core", "milepost/core/rules/offence.py", "import time"),
     Offence("pure-core", "milepost/core/offence.py", "from holidays import country_holidays"),
 ]

@@ -178,19 +178,16 @@ def _rung(resource: Mapping[str, Any]) -> _Rung:
 def _amounts(resource: Mapping[str, Any]) -> Iterator[Decimal]:
     """What the payment and the totals say is paid or eligible."""
     found = [_member(_member(resource.get("payment"), "amount"), "value")]
-    totals = resource.get("total")
-    for total in totals if isinstance(totals, list) else ():
-        codings = _member(_member(total, "category"), "coding")
-        codes = {_member(coding, "code") for coding in codings if isinstance(codings, list)} if codings else set()
-        if codes & set(_PAID):
+    for total in _listed(resource.get("total")):
+        codes = [_member(coding, "code") for coding in _listed(_member(_member(total, "category"), "coding"))]
+        if any(code in _PAID for code in codes):
             found.append(_member(_member(total, "amount"), "value"))
     yield from (Decimal(value) for value in found if isinstance(value, int | Decimal) and not isinstance(value, bool))
 
 
 def _confirmation(resource: Mapping[str, Any]) -> str | None:
     """How the payer calls its decision: the preauthorization's number, else the answer's own first identifier."""
-    identifiers = resource.get("identifier")
-    first = identifiers[0] if isinstance(identifiers, list) and identifiers else None
+    first = next(iter(_listed(resource.get("identifier"))), None)
     named = [resource.get("preAuthRef"), _member(first, "value"), _reference({"reference": resource.get("id")})]
     return next((text for text in named if isinstance(text, str) and text), None)
 
@@ -204,6 +201,10 @@ def _reference(reference: object) -> str | None:
     """The id at the end of a reference, relative ("Claim/100150") or absolute."""
     text = _member(reference, "reference")
     return text.partition("/_history/")[0].rsplit("/", 1)[-1] or None if isinstance(text, str) else None
+
+
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _member(value: object, name: str) -> Any:
