@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from milepost import settings
+from milepost.demo import play
 from milepost.settings import Settings
 
 
@@ -25,3 +26,14 @@ def settings_for(tmp_path: Path, topic_prefix: str) -> Callable[[str], Settings]
         )
 
     return make
+
+
+@pytest.fixture
+def chosen(embedded_broker: str, settings_for: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings for an embedded broker with its topics, which the command line finds in the environment too."""
+    found = settings_for(embedded_broker)
+    for name in ("bootstrap_servers", "topic_prefix"):
+        monkeypatch.setenv(f"MILEPOST_{name.upper()}", getattr(found, name))
+    monkeypatch.setenv("MILEPOST_DATABASE_URL", found.database_url.get_secret_value())
+    play.apply_topics(found)
+    return found

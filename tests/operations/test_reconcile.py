@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +22,6 @@ from milepost.sql import tables
 from milepost.sql.engine import connect, writing
 
 EXAMPLES = [example for example in read_examples(examples_dir()) if not alone(example)]
-
-
-@pytest.fixture
-def chosen(embedded_broker: str, settings_for: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch) -> Settings:
-    found = settings_for(embedded_broker)
-    for name in ("bootstrap_servers", "topic_prefix"):
-        monkeypatch.setenv(f"MILEPOST_{name.upper()}", getattr(found, name))
-    monkeypatch.setenv("MILEPOST_DATABASE_URL", found.database_url.get_secret_value())
-    play.apply_topics(found)
-    return found
 
 
 def played(chosen: Settings, examples: list[Example]) -> list[InvoiceLine]:

@@ -8,6 +8,7 @@ from milepost.cli import (
     broker,
     config,
     contract,
+    dead_letters,
     demo,
     explain,
     keys,
@@ -39,6 +40,7 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(bench.app, name="bench")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
+app.add_typer(dead_letters.app, name="dead-letters")
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)
 app.command("explain")(explain.explain)

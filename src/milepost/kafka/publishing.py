@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from milepost.codec import cloudevents, records
+from milepost.codec.wire import Outgoing
 from milepost.core.events import ClockTick, Event, InvoiceAcknowledgement
 from milepost.kafka.stamps import Stamps
 from milepost.settings import Settings
@@ -108,6 +109,21 @@ class Publisher:
                 record(partition=number, timestamp=stamp)
         else:
             record(key=records.key_of(event), timestamp=self._stamps.of(event.engagement_id))
+        self._producer.poll(0)
+        self._raise_failures()
+
+    def resend(self, record: Outgoing, partition: int) -> None:
+        """Queue bytes as they are, for the partition that they were in. Raises `PublishError`."""
+        if record.topic not in self._partitions:
+            self.prepare([record.topic])
+        self._produce(
+            record.topic,
+            key=record.key,
+            value=record.value,
+            headers=list(record.headers),
+            partition=partition,
+            timestamp=int(time.time() * 1000),
+        )
         self._producer.poll(0)
         self._raise_failures()
 

@@ -4,7 +4,7 @@ No group: nothing is committed, and looking disturbs nobody. Read committed, so 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
@@ -12,7 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from milepost.codec.wire import Record
 from milepost.settings import Settings
 
-__all__ = ["Place", "Scan", "ScanError"]
+__all__ = ["Place", "Scan", "ScanError", "read_one"]
 
 # A broker that is there answers at once.
 ANSWER_S = 10.0
@@ -37,10 +37,20 @@ class Place(NamedTuple):
 
 
 class Scan:
-    """Context manager over the partitions `places`; records of each come in the order of their offsets."""
+    """Context manager over the partitions `places`; records of each come in the order of their offsets.
 
-    def __init__(self, settings: Settings, places: Iterable[Place], progress: Callable[[int], None] = lambda _: None):
+    `progress` is told how many records came; `starts` says where to begin instead of at the beginning.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        places: Iterable[Place],
+        progress: Callable[[int], None] = lambda _: None,
+        starts: Mapping[Place, int] | None = None,
+    ) -> None:
         self._settings, self._places, self._progress = settings, tuple(places), progress
+        self._starts = dict(starts or {})
         self._names = {settings.topic(place.topic): place.topic for place in self._places}
         self._waiting: dict[Place, deque[Record]] = {place: deque() for place in self._places}
         self._ended: set[Place] = set()
@@ -72,7 +82,9 @@ class Scan:
             for place in self._places:
                 begin, end = self._consumer.get_watermark_offsets(self._partition(place), timeout=ANSWER_S)
                 self.records += end - begin
-            self._consumer.assign([self._partition(place, OFFSET_BEGINNING) for place in self._places])
+            self._consumer.assign(
+                [self._partition(place, self._starts.get(place, OFFSET_BEGINNING)) for place in self._places]
+            )
         except KafkaException as error:
             self._consumer.close()
             servers = self._settings.bootstrap_servers
@@ -149,3 +161,10 @@ class Scan:
 
     def _partition(self, place: Place, offset: int = 0) -> TopicPartition:
         return TopicPartition(self._settings.topic(place.topic), place.partition, offset)
+
+
+def read_one(settings: Settings, place: Place, offset: int) -> Record | None:
+    """The record at an offset; None where there is none any more. Raises `ScanError`."""
+    with Scan(settings, [place], starts={place: offset}) as scan:
+        record = scan.peek(place)
+    return record if record is not None and record.offset == offset else None

@@ -6,7 +6,7 @@ make before a new version is deployed, and the proof that nobody but the join wr
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from milepost.join.worker import Worker
 from milepost.kafka.scanning import Place, Scan
 from milepost.store.memory import MemoryStore
 
-__all__ = ["Difference", "Refold", "places_of"]
+__all__ = ["Difference", "Refold", "fold_batch", "places_of"]
 
 _REJECTED_MESSAGE = "__connect.errors.exception.message"
 
@@ -62,7 +62,7 @@ class Refold:
                 for topic in INPUTS
             }
             there = {topic: list(self._stated(topic, applied.txseq)) for topic in OUTPUTS}
-            outcome = _fold(records, self.store, _rejected(there[DEAD_LETTER_TOPIC]))
+            outcome = fold_batch(in_order(records, PLACES), self.store, _rejected(there[DEAD_LETTER_TOPIC]))
             self.store.apply(outcome.changes)
             self.transactions += 1
             self.events += sum(map(len, records.values()))
@@ -96,11 +96,15 @@ class Refold:
         return Difference("strange", topic, self.partition, txseq, _text(record.key), message)
 
 
-def _fold(records: dict[str, list[Record]], store: Parts, condemned: dict[tuple[str, int], str]) -> Outcome:
+def fold_batch(records: Sequence[Record], store: Parts, condemned: Mapping[tuple[str, int], str]) -> Outcome:
+    """What the join makes of records in this order, as one transaction; `store` is only read.
+
+    `condemned`: (topic, offset) of records whose outputs the broker refuses, and its words.
+    """
     options = JoinOptions("", "", INPUTS, OUTPUTS, "")
     folding = Folding(Worker(), options.chunk_records, options.max_record_bytes)
     folding.condemned.update(condemned)
-    outcome = asyncio.run(folding.fold(in_order(records, PLACES), store, lambda: True))
+    outcome = asyncio.run(folding.fold(records, store, lambda: True))
     assert outcome is not None
     return outcome
 

@@ -41,6 +41,7 @@ __all__ = [
     "invoice_lines",
     "metadata",
     "milestone_status",
+    "operator_actions",
     "retention_events",
     "sink_offsets",
 ]
@@ -272,6 +273,21 @@ invoice_acknowledgements = Table(
     _body(),
     Index(None, "engagement_id"),
     Index(None, "line_id"),
+)
+
+# What operators did by hand, as a hash chain of its own: the engagements' audit trails are the join's alone.
+operator_actions = Table(
+    "operator_actions",
+    metadata,
+    _whole("sequence", key=True),
+    _whole("occurred_at"),
+    _text("actor"),
+    _text("action"),
+    _text("subject"),
+    _text("reason", null=True),
+    _text("previous_hash"),
+    _text("hash"),
+    Index(None, "subject"),
 )
 
 # The only position of the sink: Kafka's group offsets are never written nor read.
