@@ -1,8 +1,8 @@
 """Who asks, and whether they may: API keys, actions, engagements. A route names the result as `Caller`.
 
 The dependency looks up the route's action in `actions.ACTIONS`, finds the key, and compares, in this order: the key
-(401), the action (403), the engagement of the path (404: what one may not see does not exist). Engagements in a body
-are looked at where events are accepted (`accepting`).
+(401), its rate (429), the action (403), the engagement of the path (404: what one may not see does not exist, see
+`tenancy`). Engagements in a body are looked at where events are sent (`sending`).
 """
 
 import asyncio
@@ -17,15 +17,14 @@ from milepost.gateway import keys
 from milepost.gateway.actions import ACTIONS
 from milepost.gateway.doors import Door, Doors
 from milepost.gateway.problems import Problem
-from milepost.sql.api_keys import ApiKey, find_key
-from milepost.sql.tenants import tenants_of
+from milepost.gateway.tenancy import may_see
+from milepost.sql.api_keys import ApiKey, find_key, note_use
 
-__all__ = ["EVERY", "Caller", "Principal", "may_see"]
+__all__ = ["Caller", "Principal", "principal_of"]
 
-# As a tenant: all of them. As an engagement's pattern or an action: any.
-EVERY = "*"
 # Compared with when there is no such key, so that it takes as long.
 _NOBODY_SHA256 = "0" * 64
+_USE_US = 60_000_000
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="`mp_...`, from `milepost keys create`")
 
@@ -45,19 +44,6 @@ class Principal:
     def may(self, action: str) -> bool:
         """Whether the key has the action; `events:*` has all that begin with `events:`."""
         return any(fnmatchcase(action, granted) for granted in self.actions)
-
-    def covers(self, engagement: str) -> bool:
-        """Whether the key's patterns admit the engagement; whose it is, is another question (`may_see`)."""
-        return any(fnmatchcase(engagement, granted) for granted in self.engagements)
-
-
-async def may_see(doors: Doors, principal: Principal, engagements: set[str]) -> set[str]:
-    """Those of the engagements that the principal may know of: patterns and tenant. Raises `UnavailableError`."""
-    covered = {engagement for engagement in engagements if principal.covers(engagement)}
-    if principal.tenant == EVERY or not covered:
-        return covered
-    found = await asyncio.to_thread(tenants_of, doors.engine, covered)
-    return {engagement for engagement in covered if principal.tenant in found.get(engagement, ())}
 
 
 async def _authorised(
@@ -88,7 +74,15 @@ async def _identified(doors: Doors, credentials: HTTPAuthorizationCredentials | 
         raise _unauthorised("this API key is not known; copy it as `milepost keys create` printed it")
     if not key.active(doors.now()):
         raise _unauthorised("this API key was revoked or has expired; make a new one with `milepost keys create`")
+    await _used(doors, key)
     return principal_of(key)
+
+
+async def _used(doors: Doors, key: ApiKey) -> None:
+    """Keep when the key was used, to the minute: more would be a write for each request."""
+    now = doors.now()
+    if key.last_used_at is None or now - key.last_used_at >= _USE_US:
+        await asyncio.to_thread(note_use, doors.engine, key.key_id, now)
 
 
 def _within_rate(doors: Doors, principal: Principal) -> None:

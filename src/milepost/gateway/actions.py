@@ -13,6 +13,28 @@ __all__ = ["ACTIONS", "OPEN"]
 
 ACTIONS: Final[dict[str, str]] = {
     "GET /v1/whoami": "self:read",
+    "POST /v1/engagements": "engagements:open",
+    "POST /v1/engagements/{engagement_id}/amendments": "engagements:amend",
+    "POST /v1/engagements/{engagement_id}/sign-off": "engagements:sign-off",
+    "POST /v1/engagements/{engagement_id}/suspend": "engagements:suspend",
+    "POST /v1/engagements/{engagement_id}/resume": "engagements:suspend",
+    "POST /v1/engagements/{engagement_id}/terminate": "engagements:terminate",
+    "POST /v1/engagements/{engagement_id}/milestones/{milestone_id}/trigger": "milestones:trigger",
+    "POST /v1/engagements/{engagement_id}/milestones/{milestone_id}/approvals": "approvals:decide",
+    "POST /v1/engagements/{engagement_id}/disputes": "disputes:open",
+    "POST /v1/engagements/{engagement_id}/disputes/{dispute_id}/withdraw": "disputes:open",
+    "POST /v1/engagements/{engagement_id}/disputes/{dispute_id}/uphold": "disputes:decide",
+    "POST /v1/engagements/{engagement_id}/disputes/{dispute_id}/dismiss": "disputes:decide",
+    "GET /v1/engagements": "engagements:read",
+    "GET /v1/engagements/{engagement_id}": "engagements:read",
+    "GET /v1/engagements/{engagement_id}/contract": "contracts:read",
+    "GET /v1/engagements/{engagement_id}/milestones": "milestones:read",
+    "GET /v1/engagements/{engagement_id}/milestones/{milestone_id}/explanation": "milestones:read",
+    "GET /v1/engagements/{engagement_id}/lines": "lines:read",
+    "GET /v1/engagements/{engagement_id}/lines/{line_id}/explanation": "lines:read",
+    "GET /v1/engagements/{engagement_id}/retention": "lines:read",
+    "GET /v1/engagements/{engagement_id}/requests": "approvals:read",
+    "GET /v1/engagements/{engagement_id}/audit": "audit:read",
     **{f"POST /v1/events/{topic}": f"events:{topic}" for topic in TOPICS_OF_EVENTS if topic != "clock-ticks"},
 }
 """Action by route."""

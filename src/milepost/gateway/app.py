@@ -8,7 +8,16 @@ from fastapi.routing import APIRoute
 from starlette.types import ASGIApp
 
 from milepost import __version__
-from milepost.gateway import events, health, problems
+from milepost.gateway import (
+    disputes,
+    engagements,
+    events,
+    explanations,
+    health,
+    milestones,
+    problems,
+    reading,
+)
 from milepost.gateway.actions import ACTIONS, OPEN
 from milepost.gateway.describing import COMPONENTS
 from milepost.gateway.doors import Doors
@@ -16,7 +25,15 @@ from milepost.gateway.limits import Guard
 
 __all__ = ["ROUTERS", "create_app", "routes"]
 
-ROUTERS: tuple[APIRouter, ...] = (health.router, events.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    health.router,
+    engagements.router,
+    milestones.router,
+    disputes.router,
+    events.router,
+    reading.router,
+    explanations.router,
+)
 """Every group of routes; a group's paths are whole, `/v1` included."""
 
 

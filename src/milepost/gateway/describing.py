@@ -5,9 +5,16 @@ from typing import Any
 from milepost.codec.json_schema import record_schema
 from milepost.gateway.problems import MEDIA_TYPE
 
-__all__ = ["COMPONENTS", "PROBLEM", "answers", "body", "ref"]
+__all__ = ["COMPONENTS", "FAULT", "answers", "body", "ref"]
 
 Json = dict[str, Any]
+
+FAULT: Json = {
+    "type": "object",
+    "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}, "code": {"type": "string"}},
+    "required": ["pointer", "detail", "code"],
+}
+"""One entry of `errors`, and of `warnings`."""
 
 PROBLEM: Json = {
     "type": "object",
@@ -21,15 +28,7 @@ PROBLEM: Json = {
         "error_count": {"type": "integer"},
         "errors": {
             "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "pointer": {"type": "string"},
-                    "detail": {"type": "string"},
-                    "code": {"type": "string"},
-                },
-                "required": ["pointer", "detail", "code"],
-            },
+            "items": FAULT,
         },
     },
     "required": ["type", "status", "title", "detail", "code"],

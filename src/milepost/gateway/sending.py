@@ -11,9 +11,10 @@ from milepost.codec.json_values import NotJsonError, read_json
 from milepost.core.events import ApprovalDecision, ClockTick, EngagementEvent, Event, InvoiceAcknowledgement
 from milepost.core.events import MilestoneEvent as Report
 from milepost.gateway.accepting import Accepted, Incoming, accept, trace_of
-from milepost.gateway.access import Principal, may_see
+from milepost.gateway.access import Principal
 from milepost.gateway.doors import Doors
 from milepost.gateway.problems import Fault, Problem
+from milepost.gateway.tenancy import may_see
 
 __all__ = ["accepted", "json_value", "send"]
 

@@ -18,6 +18,8 @@ __all__ = [
     "rows",
     "rows_by_place",
     "sink_positions",
+    "taken_changes",
+    "taken_contracts",
     "totals",
 ]
 
@@ -58,21 +60,31 @@ def engagement_of(engine: Engine, line_id: str) -> str | None:
         return found
 
 
+_sent, _entry = tables.engagement_events.c, tables.audit_entries.c
+taken_changes = (
+    select(_sent.engagement_id, _sent.change, _sent.occurred_at, _sent.contract, _sent.record_offset, _entry.what)
+    .join(
+        tables.audit_entries,
+        (_entry.engagement_id == _sent.engagement_id)
+        & (_entry.input_topic == "engagements")
+        & (_entry.input_partition == _sent.record_partition)
+        & (_entry.input_offset == _sent.record_offset),
+    )
+    .where(_entry.what.in_(("APPLIED", "WAITING")))
+    .subquery("taken_changes")
+)
+"""What was sent of engagements and taken, as their audit trails say."""
+
+taken_contracts = select(taken_changes).where(taken_changes.c.contract.is_not(None)).subquery("taken_contracts")
+"""Those that carry a contract."""
+
+
 def contracts(engine: Engine, engagement: str) -> dict[int, str]:
     """The contract documents that an engagement's audit trail says were taken, by version, the last one each."""
-    sent, entry = tables.engagement_events.c, tables.audit_entries.c
     query = (
-        select(sent.contract)
-        .join(
-            tables.audit_entries,
-            (entry.engagement_id == sent.engagement_id)
-            & (entry.input_topic == "engagements")
-            & (entry.input_partition == sent.record_partition)
-            & (entry.input_offset == sent.record_offset),
-        )
-        .where(sent.engagement_id == engagement)
-        .where(sent.contract.is_not(None) & entry.what.in_(("APPLIED", "WAITING")))
-        .order_by(sent.record_offset)
+        select(taken_contracts.c.contract)
+        .where(taken_contracts.c.engagement_id == engagement)
+        .order_by(taken_contracts.c.record_offset)
     )
     with reading(engine) as connection:
         found = connection.execute(query).scalars().all()

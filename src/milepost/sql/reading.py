@@ -4,6 +4,7 @@ A row is its record, so lines, requests, statuses and audit entries come back as
 minor units; `milepost.core.money.format_minor` writes them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -12,7 +13,7 @@ from milepost.core.outputs import ApprovalRequest, AuditEntry, InvoiceLine, Mile
 from milepost.sql import queries, tables
 from milepost.sql.engine import Engine
 
-__all__ = ["DeadLetterSummary", "LedgerReading", "LineTotals", "RetentionBalance", "is_open"]
+__all__ = ["DeadLetterSummary", "LedgerReading", "LineTotals", "RetentionBalance", "is_open", "record"]
 
 _Output = TypeVar("_Output", InvoiceLine, RetentionEvent, ApprovalRequest, MilestoneStatus, AuditEntry)
 
@@ -138,11 +139,15 @@ class LedgerReading:
         ]
 
     def _outputs(self, kind: type[_Output], table: tables.Table, engagement: str | None) -> list[_Output]:
-        names = kind.__struct_fields__
-        found = queries.rows(self._engine, table, engagement)
-        if table is tables.milestone_status:
-            found = [{**row, "occurrence_id": row["occurrence_id"] or None} for row in found]
-        return [kind(**{name: _as_in_record(name, row[name]) for name in names}) for row in found]
+        return [record(kind, row) for row in queries.rows(self._engine, table, engagement)]
+
+
+def record(kind: type[_Output], row: Mapping[str, Any]) -> _Output:
+    """A row of the ledger as the output that it was stored from."""
+    values = {name: _as_in_record(name, row[name]) for name in kind.__struct_fields__}
+    if kind is MilestoneStatus:
+        values["occurrence_id"] = values["occurrence_id"] or None
+    return kind(**values)
 
 
 def is_open(status: MilestoneStatus) -> bool:
