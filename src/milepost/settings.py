@@ -144,6 +144,11 @@ class Settings(BaseSettings):
         "", description="PEM file of authorities that are trusted for calls to others, beside the system's"
     )
 
+    anchor_key_file: str = Field("", description="PEM file of the ed25519 key that signs audit heads; empty: none")
+    anchor_file: str = Field("", description="file that signed audit heads are appended to; empty: the topic only")
+    anchor_interval_s: int = Field(900, ge=1, le=86_400, description="pause between two signings of audit heads")
+    anchor_trusted_keys: str = Field("", description="public keys in hex, with commas, that `audit verify` trusts")
+
     @field_validator("bootstrap_servers")
     @classmethod
     def _hosts_have_ports(cls, value: str) -> str:

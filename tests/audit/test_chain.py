@@ -35,11 +35,15 @@ def trail(folder: Path) -> dict[str, list[AuditEntry]]:
     return found
 
 
-def chained(count: int, engagement: str = "erp-rollout") -> list[AuditEntry]:
+def chained(count: int, engagement: str = "erp-rollout", start: int = made.NOON) -> list[AuditEntry]:
     entries: list[AuditEntry] = []
     for sequence in range(1, count + 1):
         entry = made.audit(
-            engagement, sequence, previous_hash=entries[-1].hash if entries else "0" * 64, reason="ü\n\x07"
+            engagement,
+            sequence,
+            previous_hash=entries[-1].hash if entries else "0" * 64,
+            reason="ü\n\x07",
+            occurred_at=start,
         )
         entries.append(msgspec.structs.replace(entry, hash=entry_hash(entry)))
     return entries

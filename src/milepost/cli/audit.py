@@ -1,26 +1,47 @@
-"""`milepost audit`: an engagement's audit trail, read from the ledger, and whether its hash chain is sound."""
+"""`milepost audit`: engagements' audit trails as the ledger has them: shown, verified, signed, and exported."""
 
 import json
+import time
+from pathlib import Path
 
 import typer
 
-from milepost.audit import chain
+from milepost import settings
+from milepost.audit import anchors, chain
+from milepost.audit.anchors import Anchored
 from milepost.cli.database import reading_ledger
 from milepost.codec.json_forms import output_to_json
+from milepost.core.calendar import instant_text
 from milepost.core.outputs import AuditEntry
+from milepost.kafka.publishing import Publisher, PublishError
+from milepost.operations.anchoring import AnchorError, anchor
+from milepost.sql import actions as acting
+from milepost.sql.engine import UnavailableError
+from milepost.sql.reading import LedgerReading
 
 __all__ = ["app"]
 
 app = typer.Typer(help="What every event did, as the ledger has it.", no_args_is_help=True)
 
 ENGAGEMENT = typer.Argument(..., metavar="ENGAGEMENT", help="The engagement's id.")
+SOME = typer.Argument(None, metavar="[ENGAGEMENT]", help="The engagement's id; default: all of them.")
+ANCHORS = typer.Option(
+    None, "--anchors", metavar="FILE", help="Signed heads, one a line; default: those in the ledger."
+)
+TRUST = typer.Option(None, "--trust", metavar="HEX", help="Public keys; default: MILEPOST_ANCHOR_TRUSTED_KEYS.")
+KEY = typer.Option(None, "--key", metavar="FILE", help="The private key; default: MILEPOST_ANCHOR_KEY_FILE.")
+FILE = typer.Option(None, "--file", metavar="FILE", help="Also append to this file; default: MILEPOST_ANCHOR_FILE.")
+EVERY = typer.Option(False, "--keep-on", help="Stay, and sign every MILEPOST_ANCHOR_INTERVAL_S, until Ctrl-C.")
+NEW = typer.Argument(..., metavar="FILE", help="Where the private key goes; must not exist.")
 JSON = typer.Option(False, "--json", help="Print JSON instead of text.")
 
 
 @app.command()
 def show(engagement: str = ENGAGEMENT, as_json: bool = JSON) -> None:
     """Print the entries in order, one a line. Exit status 1: the ledger has none of this engagement."""
-    for entry in _entries(engagement):
+    with reading_ledger() as ledger:
+        entries = _entries(ledger, engagement)
+    for entry in entries:
         value = output_to_json(entry)
         if as_json:
             typer.echo(json.dumps(value, ensure_ascii=False))
@@ -30,26 +51,131 @@ def show(engagement: str = ENGAGEMENT, as_json: bool = JSON) -> None:
 
 
 @app.command()
-def verify(engagement: str = ENGAGEMENT, as_json: bool = JSON) -> None:
-    """Recompute the hash chain. Exit status 1: an entry was changed, removed, added or moved, or there is none.
+def verify(
+    engagement: str | None = SOME, anchors_file: Path | None = ANCHORS, trust: list[str] = TRUST, as_json: bool = JSON
+) -> None:
+    """Recompute hash chains and compare them with the signed heads.
 
-    Compare `head` with one that you kept elsewhere: a chain cannot show that its newest entries were cut off.
+    Exit status 1: an entry was changed, removed, added or moved, a trail was cut off or written anew, or there is none.
+    A chain alone cannot show the last two: keep signed heads elsewhere (`milepost audit anchor`), and name them here.
     """
-    report = chain.verify(engagement, _entries(engagement))
+    with reading_ledger() as ledger:
+        heads, faults = _anchored(ledger, anchors_file, trust)
+        names = [engagement] if engagement else sorted({*ledger.engagements(), *heads})
+        reports = []
+        for name in names:
+            entries = _entries(ledger, name) if engagement else ledger.audit(name)
+            report = chain.verify(name, entries)
+            reports.append((report, [*report.faults, *anchors.trail_faults(entries, heads.get(name, []))]))
+        operators = [] if engagement else acting.faults(ledger.engine)
+    faults += [f"operator actions: {fault}" for fault in operators]
     if as_json:
-        found = {"engagement_id": engagement, "entries": report.entries, "head": report.head, "faults": report.faults}
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        found = [
+            {
+                "engagement_id": report.engagement_id,
+                "entries": report.entries,
+                "head": report.head,
+                "signed_heads": len(heads.get(report.engagement_id, [])),
+                "faults": wrong,
+            }
+            for report, wrong in reports
+        ]
+        whole = found[0] if engagement and not faults else {"engagements": found, "faults": faults}
+        typer.echo(json.dumps(whole, ensure_ascii=False))
     else:
-        for fault in report.faults:
+        for fault in [*faults, *(fault for _, wrong in reports for fault in wrong)]:
             typer.echo(fault)
-        typer.echo(f"{engagement}: {report.entries} entries, {len(report.faults)} faults, head {report.head}")
-    if report.faults:
+        for report, wrong in reports:
+            name, head, signed = report.engagement_id, report.head, len(heads.get(report.engagement_id, []))
+            typer.echo(f"{name}: {report.entries} entries, {len(wrong)} faults, {signed} signed heads, head {head}")
+    if faults or any(wrong for _, wrong in reports):
         raise typer.Exit(1)
 
 
-def _entries(engagement: str) -> list[AuditEntry]:
+@app.command("actions")
+def actions_(as_json: bool = JSON) -> None:
+    """Print what operators did by hand, in order: when, who, what, to which dead letter, why."""
     with reading_ledger() as ledger:
-        entries = ledger.audit(engagement)
+        found = acting.of(ledger.engine)
+    for one in found:
+        if as_json:
+            typer.echo(json.dumps({**one._asdict(), "occurred_at": instant_text(one.occurred_at)}, ensure_ascii=False))
+        else:
+            at = instant_text(one.occurred_at)
+            typer.echo(f"{one.sequence:>6}  {at}  {one.actor:<16} {one.action:<14} {one.subject}  {one.reason or ''}")
+
+
+@app.command("new-key")
+def new_key(
+    file: Path = typer.Argument(..., metavar="FILE", help="Where the private key goes; must not exist."),
+) -> None:
+    """Make an ed25519 key for signing heads, and print its public key. Exit status 2: the file exists."""
+    pem, public = anchors.new_key()
+    try:
+        file.touch(mode=0o600, exist_ok=False)
+        file.write_bytes(pem)
+    except OSError as error:
+        typer.echo(f"{file} cannot be made: {error.strerror}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(public)
+
+
+@app.command("anchor")
+def anchor_(key: Path | None = KEY, file: Path | None = FILE, keep_on: bool = EVERY, as_json: bool = JSON) -> None:
+    """Sign the heads of the audit trails that moved, and publish them on audit-anchors and to a file.
+
+    Exit status 1: the clock went back, or the file contradicts the database; 2: key, database or broker are away.
+    """
+    try:
+        chosen = settings.load()
+        named = key or Path(chosen.anchor_key_file)
+        signer = anchors.read_key(named.read_bytes())
+        into = file or (Path(chosen.anchor_file) if chosen.anchor_file else None)
+        publisher, public = Publisher(chosen), anchors.public_key_of(signer)
+        while True:
+            try:
+                with reading_ledger() as ledger:
+                    count = anchor(ledger.engine, publisher, signer, into, int(time.time() * 1_000_000))
+                found = {"signed": count, "public_key": public}
+                typer.echo(json.dumps(found) if as_json else f"{count} anchors signed by {public}")
+            except (typer.Exit, PublishError) as away:  # the database, or the broker; whoever keeps on waits
+                if not keep_on:
+                    raise
+                typer.echo(str(away), err=True)
+            if not keep_on:
+                return
+            time.sleep(chosen.anchor_interval_s)
+    except (ValueError, IsADirectoryError, FileNotFoundError, PermissionError) as error:
+        typer.echo(f"MILEPOST_ANCHOR_KEY_FILE or --key: {error}", err=True)
+        raise typer.Exit(2) from None
+    except (settings.SettingsError, UnavailableError, PublishError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    except AnchorError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+def _anchored(ledger: LedgerReading, file: Path | None, trust: list[str] | None) -> tuple[Anchored, list[str]]:
+    trusted = trust or [key.strip() for key in settings.load().anchor_trusted_keys.split(",") if key.strip()]
+    if file is None:
+        texts = ledger.anchors()
+    else:
+        try:
+            texts = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            typer.echo(f"{file} cannot be read: {error}", err=True)
+            raise typer.Exit(2) from None
+    if texts and not trusted:
+        typer.echo("there are signed heads, but no key is trusted: --trust or MILEPOST_ANCHOR_TRUSTED_KEYS", err=True)
+        raise typer.Exit(2)
+    return anchors.anchored(texts, trusted)
+
+
+def _entries(ledger: LedgerReading, engagement: str) -> list[AuditEntry]:
+    entries = ledger.audit(engagement)
     if not entries:
         typer.echo(f"the ledger has no audit entry of engagement {engagement!r}", err=True)
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from milepost.core.events import Evidence, InvoiceAcknowledgement
 from milepost.core.outputs import ApprovalRequest, AuditEntry, InvoiceLine, MilestoneStatus, Missing, RetentionEvent
-from milepost.sql import queries, tables
+from milepost.sql import anchors, queries, tables
 from milepost.sql.engine import Engine
 
 __all__ = ["DeadLetterSummary", "LedgerReading", "LineTotals", "RetentionBalance", "is_open", "record"]
@@ -130,6 +130,10 @@ class LedgerReading:
         names = InvoiceAcknowledgement.__struct_fields__
         found = queries.rows(self._engine, tables.invoice_acknowledgements, engagement)
         return [InvoiceAcknowledgement(**{name: row[name] for name in names}) for row in found]
+
+    def anchors(self) -> list[str]:
+        """Signed heads of the audit trails, in order, as they were signed."""
+        return anchors.bodies(self._engine)
 
     def dead_letters(self, key: str | None = None) -> list[DeadLetterSummary]:
         """Dead letters, or those whose key was `key`."""

@@ -34,6 +34,7 @@ __all__ = [
     "Table",
     "approval_links",
     "approval_requests",
+    "audit_anchors",
     "audit_entries",
     "dead_letters",
     "engagement_events",
@@ -82,6 +83,11 @@ def _origin() -> tuple[Column[int], Column[int]]:
     return _small("record_partition"), _whole("record_offset")
 
 
+def _by_place() -> Index:
+    """For those who go through a table in the order of its topic."""
+    return Index(None, "record_partition", "record_offset")
+
+
 def _body() -> Column[str]:
     return Column("body_sha256", String(64), nullable=False)
 
@@ -123,6 +129,7 @@ invoice_lines = Table(
     _json("attributes"),
     *_origin(),
     _body(),
+    _by_place(),
     Index(None, "engagement_id", "accepted_at"),
 )
 
@@ -144,6 +151,7 @@ retention_events = Table(
     _whole("occurred_at"),
     *_origin(),
     _body(),
+    _by_place(),
     Index(None, "engagement_id"),
 )
 
@@ -168,6 +176,7 @@ approval_requests = Table(
     _json("evidence"),
     *_origin(),
     _body(),
+    _by_place(),
     Index(None, "engagement_id"),
 )
 
@@ -213,6 +222,7 @@ audit_entries = Table(
     _text("hash"),
     *_origin(),
     _body(),
+    _by_place(),
 )
 
 # The bytes stay in Kafka; this says where. Keyed by the place of the dead letter itself, because the headers that name
@@ -288,6 +298,18 @@ operator_actions = Table(
     _text("previous_hash"),
     _text("hash"),
     Index(None, "subject"),
+)
+
+# The audit trails' heads, signed and numbered: who changes a trail afterwards contradicts them. `body` is the signed
+# JSON; `positions` says where in the audit trail the next one goes on: next offset by partition, as JSON.
+audit_anchors = Table(
+    "audit_anchors",
+    metadata,
+    _whole("number", key=True),
+    _whole("signed_at"),
+    _text("body"),
+    _text("positions"),
+    _whole("published_at", null=True),
 )
 
 # The only position of the sink: Kafka's group offsets are never written nor read.

@@ -1,0 +1,203 @@
+"""Signed heads convict who cuts a trail off or writes it anew; and who tampers with the heads themselves."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from typer.testing import CliRunner
+
+from milepost.audit import anchors
+from milepost.cli import app
+from milepost.core.outputs import AuditEntry
+from milepost.kafka.publishing import Publisher
+from milepost.kafka.scanning import Place, Scan
+from milepost.ledger.rows import rows_of
+from milepost.operations.anchoring import TOPIC, AnchorError, anchor
+from milepost.settings import Settings
+from milepost.sql.engine import Engine, connect, writing
+from milepost.sql.migrations import migrate
+from milepost.sql.reading import LedgerReading
+from milepost.sql.writing import store
+from tests.audit.test_chain import chained
+from tests.ledger import made
+
+NOON = 1_780_056_000_000_000
+PEM, PUBLIC = anchors.new_key()
+KEY = anchors.read_key(PEM)
+Texts = list[str]
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    monkeypatch.setenv("MILEPOST_DATABASE_URL", url)
+    monkeypatch.setenv("MILEPOST_ANCHOR_TRUSTED_KEYS", PUBLIC)
+    found = connect(url)
+    migrate(found)
+    return found
+
+
+def keep(engine: Engine, entries: list[AuditEntry], start: int = 0) -> None:
+    batch = [record._replace(offset=start + place) for place, record in enumerate(made.in_order(entries))]
+    rows = rows_of(batch)
+    store(engine, rows.added, rows.statuses, [])
+
+
+def verified(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["audit", "verify", *arguments], catch_exceptions=False)
+    return result.exit_code, result.stdout
+
+
+def test_only_what_moved_is_signed_again(engine: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "anchors.jsonl"
+    trail, other = chained(5), chained(2, "another")
+    keep(engine, trail[:3])
+    assert anchor(engine, None, KEY, file, NOON) == 1
+    assert anchor(engine, None, KEY, file, NOON + 1) == 0
+    keep(engine, [*trail[3:], *other], start=3)
+    assert anchor(engine, None, KEY, file, NOON + 2) == 1
+    texts = file.read_text().splitlines()
+    assert texts == LedgerReading(engine).anchors()
+    heads, faults = anchors.anchored(texts, [PUBLIC])
+    assert faults == []
+    assert heads == {
+        "erp-rollout": [(3, trail[2].hash, 1), (5, trail[4].hash, 2)],
+        "another": [(2, other[1].hash, 2)],
+    }
+    assert verified()[0] == 0
+    assert verified("--anchors", str(file))[0] == 0
+
+
+def cut_off(engine: Engine) -> None:
+    with writing(engine) as connection:
+        connection.execute(text("DELETE FROM audit_entries WHERE sequence >= 3"))
+
+
+def remove(engine: Engine) -> None:
+    with writing(engine) as connection:
+        connection.execute(text("DELETE FROM audit_entries"))
+
+
+def write_anew(engine: Engine) -> None:
+    remove(engine)
+    keep(engine, [*chained(4, start=NOON + 5)])
+
+
+@pytest.mark.parametrize("tamper", [cut_off, remove, write_anew])
+def test_what_a_chain_cannot_show_the_heads_do(tamper: Callable[[Engine], None], engine: Engine) -> None:
+    keep(engine, chained(4))
+    anchor(engine, None, KEY, None, NOON)
+    assert verified()[0] == 0
+    tamper(engine)
+    status, out = verified()
+    assert status == 1
+    assert "the trail was" in out
+
+
+def flip(texts: Texts) -> None:
+    value = json.loads(texts[1])
+    value["heads"][0][2] = "0" * 64
+    texts[1] = json.dumps(value)
+
+
+def drop(texts: Texts) -> None:
+    del texts[1]
+
+
+def swap(texts: Texts) -> None:
+    texts[0], texts[1] = texts[1], texts[0]
+
+
+def sign_by_another(texts: Texts) -> None:
+    stranger = anchors.read_key(anchors.new_key()[0])
+    texts[2] = anchors.signed(stranger, 3, texts[1], "2026-05-29T12:00:09.000000Z", [("e", 1, "0" * 64)])
+
+
+def turn_the_clock_back(texts: Texts) -> None:
+    texts[2] = anchors.signed(KEY, 3, texts[1], "2026-05-29T11:59:59.000000Z", [("e", 3, "0" * 64)])
+
+
+def forget_the_one_before(texts: Texts) -> None:
+    texts[2] = anchors.signed(KEY, 3, texts[0], "2026-05-29T12:00:09.000000Z", [("e", 3, "0" * 64)])
+
+
+def garble(texts: Texts) -> None:
+    texts[1] = "{"
+
+
+@pytest.mark.parametrize(
+    "tamper", [flip, drop, swap, sign_by_another, turn_the_clock_back, forget_the_one_before, garble]
+)
+def test_tampering_with_the_heads_is_found(tamper: Callable[[Texts], None]) -> None:
+    texts: Texts = []
+    for number in (1, 2, 3):
+        at = f"2026-05-29T12:00:0{number}.000000Z"
+        texts.append(anchors.signed(KEY, number, texts[-1] if texts else None, at, [("e", number, "0" * 64)]))
+    assert anchors.anchored(texts, [PUBLIC])[1] == []
+    tamper(texts)
+    assert anchors.anchored(texts, [PUBLIC])[1] != []
+
+
+def test_a_clock_that_went_back_signs_nothing(engine: Engine) -> None:
+    keep(engine, chained(2))
+    anchor(engine, None, KEY, None, NOON)
+    keep(engine, chained(3)[2:], start=2)
+    with pytest.raises(AnchorError, match="set it right first"):
+        anchor(engine, None, KEY, None, NOON - 1)
+    assert len(LedgerReading(engine).anchors()) == 1
+
+
+def test_several_that_sign_at_once_leave_no_gap(engine: Engine) -> None:
+    keep(engine, chained(4))
+    with ThreadPoolExecutor(4) as pool:
+        counts = list(pool.map(lambda _: anchor(engine, None, KEY, None, NOON), range(4)))
+    assert sum(counts) == 1
+    assert anchors.anchored(LedgerReading(engine).anchors(), [PUBLIC])[1] == []
+
+
+def test_a_file_that_says_otherwise_is_not_written_over(engine: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "anchors.jsonl"
+    file.write_text("another story\n")
+    keep(engine, chained(2))
+    with pytest.raises(AnchorError, match="other anchors than the database"):
+        anchor(engine, None, KEY, file, NOON)
+    assert file.read_text() == "another story\n"
+
+
+def test_the_command_signs_onto_the_topic_and_into_the_file(
+    engine: Engine, embedded_broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILEPOST_BOOTSTRAP_SERVERS", embedded_broker)
+    run = CliRunner()
+    made_key = run.invoke(app, ["audit", "new-key", str(tmp_path / "key.pem")])
+    assert made_key.exit_code == 0
+    assert (tmp_path / "key.pem").stat().st_mode & 0o077 == 0
+    assert run.invoke(app, ["audit", "new-key", str(tmp_path / "key.pem")]).exit_code == 2
+    keep(engine, chained(3))
+    file = tmp_path / "anchors.jsonl"
+    arguments = ["audit", "anchor", "--key", str(tmp_path / "key.pem"), "--file", str(file)]
+    signed = run.invoke(app, arguments, catch_exceptions=False)
+    assert (signed.exit_code, "1 anchors signed by" in signed.stdout) == (0, True)
+    place = Place(TOPIC, 0)
+    chosen: Any = Settings(bootstrap_servers=embedded_broker)
+    with Scan(chosen, [place]) as scan:
+        told = [(record.value or b"").decode() for record in scan.all(place)]
+    assert told == file.read_text().splitlines() == LedgerReading(engine).anchors()
+    trusted = ["--anchors", str(file), "--trust", made_key.stdout.strip()]
+    assert verified("erp-rollout", *trusted)[0] == 0
+    assert verified("erp-rollout", "--anchors", str(file))[0] == 1  # by a key that nobody trusts
+    wrong = run.invoke(app, ["audit", "anchor", "--key", str(tmp_path / "nowhere.pem")])
+    assert (wrong.exit_code, "MILEPOST_ANCHOR_KEY_FILE" in wrong.stderr) == (2, True)
+
+
+def test_a_crash_between_database_and_topic_is_made_up_for(engine: Engine, embedded_broker: str) -> None:
+    chosen = Settings(bootstrap_servers=embedded_broker)
+    keep(engine, chained(3))
+    anchor(engine, None, KEY, None, NOON)  # as if it ended before the broker heard of it
+    assert anchor(engine, Publisher(chosen), KEY, None, NOON + 1) == 0
+    with Scan(chosen, [Place(TOPIC, 0)]) as scan:
+        assert len(list(scan.all(Place(TOPIC, 0)))) == 1
