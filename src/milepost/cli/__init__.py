@@ -10,6 +10,7 @@ from milepost.cli import (
     contract,
     dead_letters,
     demo,
+    evidence,
     explain,
     keys,
     preview,
@@ -41,6 +42,7 @@ app.add_typer(bench.app, name="bench")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(evidence.app, name="evidence")
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)
 app.command("explain")(explain.explain)

@@ -7,15 +7,15 @@ from pathlib import Path
 import typer
 
 from milepost import settings
-from milepost.sql.engine import DatabaseError, UnavailableError, connect
+from milepost.sql.engine import DatabaseError, Engine, UnavailableError, connect
 from milepost.sql.reading import LedgerReading
 
-__all__ = ["reading_ledger"]
+__all__ = ["reading_engine", "reading_ledger"]
 
 
 @contextmanager
-def reading_ledger() -> Iterator[LedgerReading]:
-    """The ledger that MILEPOST_DATABASE_URL names; ends the command with status 2 where it cannot be read."""
+def reading_engine() -> Iterator[Engine]:
+    """The database that MILEPOST_DATABASE_URL names; ends the command with status 2 where it cannot be read."""
     try:
         engine = connect(settings.load().database_url.get_secret_value())
         # SQLite would make the file and then miss its tables.
@@ -25,9 +25,16 @@ def reading_ledger() -> Iterator[LedgerReading]:
                 "`milepost run ledger` makes it"
             )
         try:
-            yield LedgerReading(engine)
+            yield engine
         finally:
             engine.dispose()
     except (settings.SettingsError, DatabaseError, UnavailableError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
+
+
+@contextmanager
+def reading_ledger() -> Iterator[LedgerReading]:
+    """The ledger in that database; ends the command as `reading_engine` does."""
+    with reading_engine() as engine:
+        yield LedgerReading(engine)

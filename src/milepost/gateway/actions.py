@@ -36,6 +36,9 @@ ACTIONS: Final[dict[str, str]] = {
     "GET /v1/engagements/{engagement_id}/requests": "approvals:read",
     "GET /v1/engagements/{engagement_id}/audit": "audit:read",
     **{f"POST /v1/events/{topic}": f"events:{topic}" for topic in TOPICS_OF_EVENTS if topic != "clock-ticks"},
+    "POST /v1/evidence": "evidence:write",
+    "PUT /v1/evidence/{sha256}": "evidence:write",
+    "GET /v1/evidence/{sha256}": "evidence:read",
 }
 """Action by route."""
 

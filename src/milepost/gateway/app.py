@@ -12,6 +12,7 @@ from milepost.gateway import (
     disputes,
     engagements,
     events,
+    evidence,
     explanations,
     health,
     milestones,
@@ -33,6 +34,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     events.router,
     reading.router,
     explanations.router,
+    evidence.router,
 )
 """Every group of routes; a group's paths are whole, `/v1` included."""
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -11,6 +12,10 @@ from milepost.gateway.rates import Rates
 from milepost.kafka.async_publishing import AsyncPublisher
 from milepost.settings import Settings
 from milepost.sql.engine import Engine
+from milepost.sql.links import LinkKeys, Links
+from milepost.store.evidence.opening import open_receiver, open_store
+from milepost.store.evidence.port import EvidenceStore
+from milepost.store.evidence.receiving import Receiver
 
 __all__ = ["Door", "Doors", "now"]
 
@@ -29,6 +34,21 @@ class Doors:
     publisher: AsyncPublisher
     now: Callable[[], int] = now
     rates: Rates = field(default_factory=Rates)
+
+    @cached_property
+    def evidence(self) -> EvidenceStore:
+        """Where uploaded files are. Raises `StoreError` for settings that name none."""
+        return open_store(self.settings)
+
+    @cached_property
+    def receiver(self) -> Receiver:
+        """What takes uploads for it. Raises `StoreError`."""
+        return open_receiver(self.settings, self.evidence)
+
+    @cached_property
+    def links(self) -> Links:
+        """The links by which people decide. Raises `LinkSecretError` where none can be signed."""
+        return Links(self.engine, LinkKeys.of(self.settings), self.settings.link_lifetime_days)
 
 
 def _doors(request: Request) -> Doors:

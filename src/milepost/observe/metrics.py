@@ -18,6 +18,8 @@ __all__ = [
     "BATCH_SECONDS",
     "DEAD_LETTERS",
     "EVENTS_IN",
+    "EVIDENCE_DAMAGED",
+    "EVIDENCE_UPLOADS",
     "GATEWAY_EVENTS",
     "GATEWAY_REQUESTS",
     "GATEWAY_REQUEST_SECONDS",
@@ -25,6 +27,7 @@ __all__ = [
     "LAST_COMMIT",
     "LEDGER_BATCH_SECONDS",
     "LEDGER_ROWS",
+    "LINK_DECISIONS",
     "OUTPUTS",
     "PARTITIONS",
     "REGISTRY",
@@ -127,6 +130,23 @@ GATEWAY_EVENTS = Counter(
     "Events that came over HTTP, by topic and outcome: accepted (the brokers acknowledged them), repeated (known and "
     "acknowledged before, not sent again), contradicted (an id that came before with another body), unacknowledged.",
     ["topic", "outcome"],
+    registry=REGISTRY,
+)
+EVIDENCE_UPLOADS = Counter(
+    "milepost_gateway_evidence_uploads_total",
+    "Uploads of evidence, by outcome: kept, known (the store had the file), or the code that refused it.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+EVIDENCE_DAMAGED = Counter(
+    "milepost_gateway_evidence_damaged_total",
+    "Downloads that were refused because the file is missing or its bytes no longer have its hash.",
+    registry=REGISTRY,
+)
+LINK_DECISIONS = Counter(
+    "milepost_gateway_link_decisions_total",
+    "Decisions by approval link that Kafka acknowledged, by outcome: approved or rejected.",
+    ["outcome"],
     registry=REGISTRY,
 )
 

@@ -5,7 +5,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from milepost.sql.tables import metadata
 
-__all__ = ["api_keys", "engagement_tenants", "idempotency_keys", "remembered_events"]
+__all__ = ["api_keys", "engagement_tenants", "evidence_uses", "idempotency_keys", "remembered_events"]
 
 _Json = JSON().with_variant(JSONB(), "postgresql")
 
@@ -62,4 +62,18 @@ idempotency_keys = Table(
     Column("body", LargeBinary),
     Column("expires_at", BigInteger, nullable=False),
     Index(None, "expires_at"),
+)
+
+# Which engagement a file of evidence was uploaded for, and by whom: who may know of the engagement may read the file.
+evidence_uses = Table(
+    "evidence_uses",
+    metadata,
+    Column("engagement_id", Text, primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("uploaded_by", Text, nullable=False),
+    Column("uploaded_at", BigInteger, nullable=False),
+    Index(None, "sha256"),
 )

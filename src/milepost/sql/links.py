@@ -23,12 +23,10 @@ from milepost.core.outputs import ApprovalRequest
 from milepost.sql import link_tokens
 from milepost.sql.engine import reading, writing
 from milepost.sql.link_tokens import LinkKeys
+from milepost.sql.occurrences import ASKING, same
 from milepost.sql.tables import approval_links
 
-__all__ = ["ASKING", "Issued", "Link", "LinkKeys", "Links"]
-
-ASKING = ("REQUESTED", "REMINDED", "ESCALATED")
-"""The kinds of request that ask somebody to sign."""
+__all__ = ["Issued", "Link", "LinkKeys", "Links"]
 
 _DAY_US = 86_400_000_000
 _NONCE_BYTES = 32
@@ -170,7 +168,7 @@ class Links:
             .where(
                 _links.engagement_id == engagement_id,
                 _links.milestone_id == milestone_id,
-                _links.occurrence_id.is_not_distinct_from(occurrence_id),
+                same(_links.occurrence_id, occurrence_id),
                 _links.decided_at.is_not(None),
             )
             .order_by(_links.decided_at, _links.link_id)
@@ -198,7 +196,7 @@ class Links:
             .where(
                 _links.engagement_id == request.engagement_id,
                 _links.milestone_id == request.milestone_id,
-                _links.occurrence_id.is_not_distinct_from(request.occurrence_id),
+                same(_links.occurrence_id, request.occurrence_id),
                 _links.submission == request.submission,
                 _links.submission_hash == request.submission_hash,
                 _links.step == request.step,

@@ -177,7 +177,7 @@ approval_requests = Table(
     *_origin(),
     _body(),
     _by_place(),
-    Index(None, "engagement_id"),
+    Index(None, "engagement_id", "milestone_id", "occurrence_id"),
 )
 
 milestone_status = Table(
@@ -346,7 +346,7 @@ approval_links = Table(
     _text("event", null=True),
     _whole("published_at", null=True),
     UniqueConstraint("request_id", "person"),
-    Index(None, "engagement_id", "milestone_id"),
+    Index(None, "engagement_id", "milestone_id", "occurrence_id"),
     # Almost every row has left it: only what was decided and not sent yet is looked for.
     Index("ix_approval_links_unpublished", "decided_at", sqlite_where=_UNPUBLISHED, postgresql_where=_UNPUBLISHED),
 )

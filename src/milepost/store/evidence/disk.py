@@ -1,8 +1,8 @@
 """Evidence in a folder: `objects/ab/ab12...`, each file complete, durable and read-only from its first moment.
 
-A file is written and synced elsewhere in the same folder and then renamed, which a file system does at once or not at
-all; the folder is synced after it, so that the name survives a power cut as the bytes do. Several processes may share
-the folder.
+A file is written and synced elsewhere in the same folder and then given its name, which a file system does at once or
+not at all; the folder is synced after it, so that the name survives a power cut as the bytes do. Several processes may
+share the folder.
 """
 
 import asyncio
@@ -67,19 +67,31 @@ class DiskStore:
     @staticmethod
     def _keep(source: Path, path: Path, sha256: str) -> bool:
         with told(path):
-            known = path.is_file()
-            if known and _digest(path) == sha256:
-                source.unlink()
-                return False
             source.chmod(_READ_ONLY)
             _sync(source)
             for folder in (path.parent.parent, path.parent):
                 if not folder.is_dir():
                     folder.mkdir(parents=True, exist_ok=True)
                     _sync(folder.parent)
-            source.replace(path)
+            new = _named(source, path)
+            if not new and _digest(path) != sha256:
+                source.replace(path)  # what is there was damaged
             _sync(path.parent)
-            return not known
+            return new
+
+
+def _named(source: Path, path: Path) -> bool:
+    """Give a file its name, unless it is taken: of many at once one does."""
+    try:
+        path.hardlink_to(source)
+    except FileExistsError:
+        return False
+    except OSError:
+        # A file system without hard links. Two at once may both think that they were first; the bytes are the same.
+        if path.is_file():
+            return False
+        source.replace(path)
+    return True
 
 
 def _digest(path: Path) -> str:
