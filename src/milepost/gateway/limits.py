@@ -86,16 +86,20 @@ class Guard:
                 f"this gateway answers {self._settings.gateway_max_requests} requests at a time; try again",
                 headers={"Retry-After": "1"},
             )
-        return _key_in_query(scope["query_string"])
+        if "\0" in scope["path"]:
+            return Problem(400, "NUL_IN_ADDRESS", "Bad request", "the address holds a NUL character; remove %00")
+        return _query_refused(scope["query_string"])
 
 
-def _key_in_query(query: bytes) -> Problem | None:
+def _query_refused(query: bytes) -> Problem | None:
     if not query:
         return None
     try:
         found = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
     except ValueError:
         return Problem(400, "TOO_MANY_PARAMETERS", "Bad request", f"more than {_MAX_PARAMETERS} query parameters")
+    if any("\0" in name or "\0" in value for name, value in found):
+        return Problem(400, "NUL_IN_ADDRESS", "Bad request", "the query holds a NUL character; remove %00")
     if any(name.lower() in _KEY_NAMES or keys.PATTERN.search(value) for name, value in found):
         return Problem(
             400,

@@ -9,12 +9,15 @@ import uvicorn
 from fastapi import FastAPI
 
 from milepost.gateway.doors import Doors
+from milepost.gateway.protocol import protocol
 from milepost.observe import logs
 from milepost.observe.hosting import StoppedError
 from milepost.sql.engine import DatabaseError, UnavailableError
+from milepost.sql.idempotency import prune_answers
 from milepost.sql.migrations import migrate
+from milepost.sql.remembering import prune
 
-__all__ = ["Gateway", "listening"]
+__all__ = ["KEPT_DAYS", "Gateway", "listening"]
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
@@ -24,6 +27,13 @@ _BACKLOG = 1_024
 _KEEP_ALIVE_S = 75
 # A request's line and headers together.
 _MAX_HEAD_BYTES = 32_768
+# Connections that are open at the same time, of which most are idle.
+_MAX_CONNECTIONS = 10_000
+# Ids are remembered longer than any sender tries again (the longest published schedule takes three days and a half).
+KEPT_DAYS = 14
+_DAY_US = 86_400_000_000
+# Between two times at which what has been kept long enough is forgotten.
+_TIDY_S = 3_600
 # What is being answered may finish; hosting's own limit comes after it.
 _GRACE_S = 10
 
@@ -60,7 +70,7 @@ class Gateway:
         config = uvicorn.Config(
             app,
             loop="none",
-            http="h11",
+            http=protocol(doors.settings.gateway_body_timeout_ms / 1000),
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -68,6 +78,7 @@ class Gateway:
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            limit_concurrency=_MAX_CONNECTIONS,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_GRACE_S,
             h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
@@ -87,7 +98,9 @@ class Gateway:
         _log.info("listening", url=self.url)
         try:
             await self._until_migrated()
+            tidying = asyncio.create_task(self._tidy())
             await serving
+            await tidying
         except DatabaseError as error:
             raise StoppedError(str(error)) from error
         finally:
@@ -100,6 +113,20 @@ class Gateway:
         """Answer what came, take nothing new, return from `run()`."""
         self._server.should_exit = True
         self._stopping.set()
+
+    async def _tidy(self) -> None:
+        """Forget what was kept long enough, now and then; a database that is away is asked again later."""
+        engine = self._doors.engine
+        while not self._stopping.is_set():
+            now = self._doors.now()
+            try:
+                events = await asyncio.to_thread(prune, engine, now - KEPT_DAYS * _DAY_US)
+                answers = await asyncio.to_thread(prune_answers, engine, now)
+                _log.info("forgot what was kept long enough", events=events, answers=answers)
+            except UnavailableError as error:
+                _log.warning("the database is away", found=str(error))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _TIDY_S)
 
     async def _until_migrated(self) -> None:
         pause_s = _FIRST_PAUSE_S

@@ -24,6 +24,8 @@ _LOCK_WAIT_MS = 30_000
 # server ends its session after this long, and the sink finds out from its next statement.
 _FROZEN_MS = 10_000
 _CONNECT_S = 10
+# PostgreSQL's word for a table that is not there: whoever migrates has not come to it. SQLite says the same by itself.
+_NO_TABLE = "42P01"
 # A database that accepts a statement and never answers it must not hold the sink for ever.
 _STATEMENT_MS = 120_000
 
@@ -158,7 +160,7 @@ def _sorted_errors(engine: Engine) -> Iterator[None]:
     except (OperationalError, InterfaceError) as error:
         raise UnavailableError(f"{described(engine)}: {_reason(error)}") from error
     except DBAPIError as error:
-        if not error.connection_invalidated:
+        if not (error.connection_invalidated or getattr(error.orig, "sqlstate", None) == _NO_TABLE):
             raise
         raise UnavailableError(f"{described(engine)}: {_reason(error)}") from error
     except (driver.OperationalError, driver.InterfaceError) as error:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Engine, Table, func, select, union
+from sqlalchemy import Engine, Table, func, literal_column, select, union
 
 from milepost.sql import tables
 from milepost.sql.engine import reading
@@ -63,10 +63,11 @@ def engagement_of(engine: Engine, line_id: str) -> str | None:
 _sent, _entry = tables.engagement_events.c, tables.audit_entries.c
 taken_changes = (
     select(_sent.engagement_id, _sent.change, _sent.occurred_at, _sent.contract, _sent.record_offset, _entry.what)
+    .select_from(tables.engagement_events)
     .join(
         tables.audit_entries,
         (_entry.engagement_id == _sent.engagement_id)
-        & (_entry.input_topic == "engagements")
+        & (_entry.input_topic == literal_column("'engagements'"))  # the partial index asks for the word itself
         & (_entry.input_partition == _sent.record_partition)
         & (_entry.input_offset == _sent.record_offset),
     )

@@ -4,6 +4,7 @@ Rows are small and come in batches; everything here is one transaction a call. A
 tries again (`prune`).
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ __all__ = ["Arrival", "Remembered", "acknowledge", "prune", "remember"]
 
 # Both databases limit the parameters of a statement (SQLite to 32,766).
 _KEYS_A_STATEMENT = 1_000
+_MAX_KEY_BYTES = 1_000
 
 
 class Arrival(NamedTuple):
@@ -41,12 +43,15 @@ def remember(engine: Engine, arrivals: Iterable[Arrival], now: int) -> dict[tupl
 
     Two of one call with the same id keep the first. Raises `UnavailableError`: then nothing is kept.
     """
-    first: dict[tuple[str, str], Arrival] = {}
-    for arrival in arrivals:
-        first.setdefault((arrival.scope, arrival.event_id), arrival)
+    keys: dict[tuple[str, str], tuple[str, str]] = {}
+    first: dict[tuple[str, str], str] = {}
+    for scope, event_id, body_sha256 in arrivals:
+        keys[scope, event_id] = key = _short(scope), _short(event_id)
+        first.setdefault(key, body_sha256)
     # In one order everywhere: two instances that lock the same rows in different orders would wait for each other.
     rows = [
-        {**arrival._asdict(), "first_seen_at": now, "acknowledged_at": None} for _, arrival in sorted(first.items())
+        {"scope": scope, "event_id": event_id, "body_sha256": body_sha256, "first_seen_at": now}
+        for (scope, event_id), body_sha256 in sorted(first.items())
     ]
     table = tables.remembered_events
     new = (postgresql_insert if engine.dialect.name == "postgresql" else sqlite_insert)(table)
@@ -61,14 +66,14 @@ def remember(engine: Engine, arrivals: Iterable[Arrival], now: int) -> dict[tupl
                 known[row.scope, row.event_id] = Remembered(
                     row.body_sha256, row.first_seen_at, row.acknowledged_at is not None
                 )
-    return known
+    return {named: known[key] for named, key in keys.items()}
 
 
 def acknowledge(engine: Engine, keys: Iterable[tuple[str, str]], now: int) -> None:
     """Note that Kafka has what these ids, (scope, id), stand for. Raises `UnavailableError`."""
     table = tables.remembered_events
     with writing(engine) as connection:
-        for some in _slices(sorted(set(keys))):
+        for some in _slices(sorted({(_short(scope), _short(event_id)) for scope, event_id in keys})):
             unsaid = tuple_(table.c.scope, table.c.event_id).in_(some) & table.c.acknowledged_at.is_(None)
             connection.execute(update(table).where(unsaid).values(acknowledged_at=now))
 
@@ -81,6 +86,12 @@ def prune(engine: Engine, before: int) -> int:
             return 0
     with writing(engine) as connection:
         return connection.execute(delete(table).where(table.c.first_seen_at < before)).rowcount
+
+
+def _short(text: str) -> str:
+    """What stands for a long id in an index, whose rows PostgreSQL limits to 2,700 bytes."""
+    raw = text.encode()
+    return text if len(raw) <= _MAX_KEY_BYTES else f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
 def _slices(keys: Sequence[tuple[str, str]]) -> Iterable[Sequence[tuple[str, str]]]:

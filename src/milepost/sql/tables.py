@@ -60,6 +60,7 @@ metadata = MetaData(
 _Json = JSON().with_variant(JSONB(), "postgresql")
 
 
+_CHANGES = text("input_topic = 'engagements'")
 _UNPUBLISHED = text("decided_at IS NOT NULL AND published_at IS NULL")
 
 
@@ -130,7 +131,8 @@ invoice_lines = Table(
     *_origin(),
     _body(),
     _by_place(),
-    Index(None, "engagement_id", "accepted_at"),
+    Index(None, "engagement_id", "record_offset"),
+    Index(None, "corrects_line_id"),
 )
 
 retention_events = Table(
@@ -152,7 +154,8 @@ retention_events = Table(
     *_origin(),
     _body(),
     _by_place(),
-    Index(None, "engagement_id"),
+    Index(None, "engagement_id", "record_offset"),
+    Index(None, "line_id"),
 )
 
 approval_requests = Table(
@@ -178,6 +181,7 @@ approval_requests = Table(
     _body(),
     _by_place(),
     Index(None, "engagement_id", "milestone_id", "occurrence_id"),
+    Index(None, "engagement_id", "record_offset"),
 )
 
 milestone_status = Table(
@@ -223,6 +227,8 @@ audit_entries = Table(
     *_origin(),
     _body(),
     _by_place(),
+    # What was done with engagements is few among the entries, and asked for together.
+    Index(None, "input_partition", "input_offset", sqlite_where=_CHANGES, postgresql_where=_CHANGES),
 )
 
 # The bytes stay in Kafka; this says where. Keyed by the place of the dead letter itself, because the headers that name
