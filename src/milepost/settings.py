@@ -60,6 +60,16 @@ class Settings(BaseSettings):
         -1, ge=-1, le=32_767, description="copies of every topic that `topics apply` creates; -1: as the broker has it"
     )
 
+    clock_interval_ms: int = Field(
+        60_000, ge=100, le=86_400_000, description="time between two ticks, so how late a deadline may fire"
+    )
+    clock_skew_limit_ms: int = Field(
+        30_000, ge=100, le=3_600_000, description="most by which a machine that ticks may differ from the broker's time"
+    )
+    sandbox: bool = Field(
+        False, description="time may be advanced with `milepost clock advance`; never where money is billed"
+    )
+
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the lowest level logged")
     log_format: Literal["auto", "console", "json"] = Field(
         "auto", description="auto: console on a terminal, JSON lines elsewhere"

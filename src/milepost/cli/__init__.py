@@ -6,6 +6,7 @@ from milepost.cli import (
     audit,
     bench,
     broker,
+    clock,
     config,
     contract,
     dead_letters,
@@ -38,6 +39,7 @@ contract.app.command("preview")(preview.preview)
 app.add_typer(contract.app, name="contract")
 app.command("broker")(broker.broker)
 app.add_typer(topics.app, name="topics")
+app.add_typer(clock.app, name="clock")
 app.add_typer(bench.app, name="bench")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")

@@ -4,6 +4,7 @@ A command a process: `_host` with the makers of its services. `run all` is the s
 """
 
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
@@ -22,9 +23,7 @@ def join() -> None:
     Run it as often as there are partitions; the workers share them. Exit status 1: a worker that cannot be right
     stopped and says why.
     """
-    from milepost.join.wiring import join_service
-
-    _host(join_service)
+    _host(_join)
 
 
 @app.command()
@@ -34,9 +33,17 @@ def ledger() -> None:
     Waits while the broker, a topic or the database is away. Run it as often as there are partitions; the ledgers share
     them. Exit status 1: a record or an offset that cannot be right; nothing of it is stored.
     """
-    from milepost.ledger.wiring import ledger_service
+    _host(_ledger)
 
-    _host(ledger_service)
+
+@app.command()
+def clock() -> None:
+    """Send a tick to every partition each MILEPOST_CLOCK_INTERVAL_MS: deadlines fire by them.
+
+    Run it more than once: one leads, another takes over. Does not tick while this machine's time is more than
+    MILEPOST_CLOCK_SKEW_LIMIT_MS away from the broker's.
+    """
+    _host(_clock)
 
 
 @app.command()
@@ -46,19 +53,49 @@ def gateway() -> None:
     Listens on MILEPOST_GATEWAY_HOST and MILEPOST_GATEWAY_PORT; keys are made by `milepost keys create`. Answers 503
     while the broker or the database is away. Run as many as you like behind a load balancer.
     """
-    from milepost.gateway.wiring import gateway_service
-
-    _host(gateway_service)
+    _host(_gateway)
 
 
 @app.command("all")
-def everything() -> None:
-    """The join, the ledger and the gateway in one process, for one machine; one that ends takes the others with it."""
-    from milepost.gateway.wiring import gateway_service
+def everything(
+    without: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="One that runs elsewhere; repeatable: join, ledger, clock, gateway."),
+    ] = None,
+) -> None:
+    """Join, ledger, clock and gateway in one process, for one machine; one that ends takes the others with it."""
+    services = {"join": _join, "ledger": _ledger, "clock": _clock, "gateway": _gateway}
+    left_out = without or []
+    if unknown := [name for name in left_out if name not in services]:
+        raise typer.BadParameter(f"--without {unknown[0]}: not known; there are {', '.join(services)}")
+    chosen = [maker for name, maker in services.items() if name not in left_out]
+    if not chosen:
+        raise typer.BadParameter("--without names everything; leave one to run")
+    _host(*chosen)
+
+
+def _join(chosen: settings.Settings) -> hosting.Service:
     from milepost.join.wiring import join_service
+
+    return join_service(chosen)
+
+
+def _ledger(chosen: settings.Settings) -> hosting.Service:
     from milepost.ledger.wiring import ledger_service
 
-    _host(join_service, ledger_service, gateway_service)
+    return ledger_service(chosen)
+
+
+def _clock(chosen: settings.Settings) -> hosting.Service:
+    from milepost.clock.wiring import clock_service
+
+    return clock_service(chosen)
+
+
+def _gateway(chosen: settings.Settings) -> hosting.Service:
+    from milepost.gateway.wiring import gateway_service
+
+    return gateway_service(chosen)
 
 
 def _host(*makers: Callable[[settings.Settings], hosting.Service]) -> None:

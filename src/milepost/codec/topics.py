@@ -29,7 +29,7 @@ class Topic:
 
     name: str
     record: str
-    direction: str  # in | out | state
+    direction: str  # in | out | state | internal
     key: str
     partitions: int
     cleanup_policy: str

@@ -109,19 +109,22 @@ def _open(engagement: Engagement) -> Intake:
 
 
 def _tick(staged: Staged, received: Received) -> list[Output]:
-    """The partition's clock moves on; only what is due by now is assessed."""
+    """The partition's clock moves on; only what is due by now is assessed, in the order in which it was due.
+
+    So after a pause of the clock lines are raised, and retention is split, as if it had not paused.
+    """
     at = received.event.at  # type: ignore[union-attr]
     last = staged.load(clock_key(), int)
     if last is not None and at <= last:
         return []
     staged.save(clock_key(), at)
-    due: dict[str, list[Place]] = {}
+    due: dict[tuple[bytes, str], list[Place]] = {}
     for key in staged.keys(b"@due/", due_key(min(at, END_OF_TIME) + 1, "", Place("")).rstrip(b"/")):
         name, place = due_place(key)
-        due.setdefault(name, []).append(place)
+        due.setdefault((key.split(b"/", 2)[1], name), []).append(place)
         staged.delete(key)
     outputs: list[Output] = []
-    for name, places in due.items():
+    for (_, name), places in due.items():
         engagement = Engagement(staged, name, received)
         for place in dict.fromkeys(places):
             timeouts.fire(engagement, place)

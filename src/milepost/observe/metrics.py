@@ -16,6 +16,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 __all__ = [
     "BATCH_RECORDS",
     "BATCH_SECONDS",
+    "CLOCK_LAST_TICK",
+    "CLOCK_LEADS",
+    "CLOCK_SKEW",
+    "CLOCK_TICKS",
     "DEAD_LETTERS",
     "EVENTS_IN",
     "EVIDENCE_DAMAGED",
@@ -104,6 +108,26 @@ LEDGER_BATCH_SECONDS = Histogram(
     "milepost_ledger_batch_seconds",
     "Time from a polled batch to its committed SQL transaction.",
     buckets=_SECONDS,
+    registry=REGISTRY,
+)
+CLOCK_TICKS = Counter(
+    "milepost_clock_ticks_total",
+    "Ticks that this instance sent and the brokers acknowledged, one for each partition.",
+    registry=REGISTRY,
+)
+CLOCK_LAST_TICK = Gauge(
+    "milepost_clock_last_tick_timestamp_seconds",
+    "Unix time that this instance's last tick stated; 0: it sent none.",
+    registry=REGISTRY,
+)
+CLOCK_LEADS = Gauge(
+    "milepost_clock_leads",
+    "1 on the instance that sends the ticks, 0 on the others.",
+    registry=REGISTRY,
+)
+CLOCK_SKEW = Gauge(
+    "milepost_clock_skew_seconds",
+    "By how much this machine's time is ahead of the broker's at the least, negative where it is behind.",
     registry=REGISTRY,
 )
 
