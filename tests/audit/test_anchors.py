@@ -1,5 +1,6 @@
 """Signed heads convict who cuts a trail off or writes it anew; and who tampers with the heads themselves."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -100,7 +101,13 @@ def test_what_a_chain_cannot_show_the_heads_do(tamper: Callable[[Engine], None],
 
 def flip(texts: Texts) -> None:
     value = json.loads(texts[1])
-    value["heads"][0][2] = "0" * 64
+    value["heads"][0][2] = "1" * 64
+    texts[1] = json.dumps(value)
+
+
+def raise_the_number(texts: Texts) -> None:
+    value = json.loads(texts[1])
+    value["anchor"]["signed_at"] = "2026-05-29T12:00:02.500000Z"
     texts[1] = json.dumps(value)
 
 
@@ -130,7 +137,7 @@ def garble(texts: Texts) -> None:
 
 
 @pytest.mark.parametrize(
-    "tamper", [flip, drop, swap, sign_by_another, turn_the_clock_back, forget_the_one_before, garble]
+    "tamper", [flip, raise_the_number, drop, swap, sign_by_another, turn_the_clock_back, forget_the_one_before, garble]
 )
 def test_tampering_with_the_heads_is_found(tamper: Callable[[Texts], None]) -> None:
     texts: Texts = []
@@ -201,3 +208,15 @@ def test_a_crash_between_database_and_topic_is_made_up_for(engine: Engine, embed
     assert anchor(engine, Publisher(chosen), KEY, None, NOON + 1) == 0
     with Scan(chosen, [Place(TOPIC, 0)]) as scan:
         assert len(list(scan.all(Place(TOPIC, 0)))) == 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 13])
+def test_every_head_has_a_path_to_the_root(count: int) -> None:
+    heads = [(f"e{number}", number, "a" * 64) for number in range(count)]
+    anchor = json.loads(anchors.signed(KEY, 1, None, "2026-05-29T12:00:00.000000Z", heads))["anchor"]
+    for head in heads:
+        found = hashlib.sha256(b"\x00" + anchors.canonical(list(head))).digest()
+        for side, beside in anchors.path(heads, head):
+            pair = bytes.fromhex(beside) + found if side == "left" else found + bytes.fromhex(beside)
+            found = hashlib.sha256(b"\x01" + pair).digest()
+        assert found.hex() == anchor["root"]

@@ -1,14 +1,16 @@
 """Signed heads of audit trails: what a bare chain cannot show, that its end was cut off or all of it written anew.
 
-An anchor is canonical JSON (sorted keys, no spaces, UTF-8): `number` from 1, `signed_at`, `public_key` (ed25519, hex),
-`heads` as `[engagement, sequence, hash]`, `previous` (SHA-256 of the anchor before, 64 zeros for the first), and
-`signature` (hex) over the same JSON without it. Kept where the database's administrator cannot write, it convicts.
+A line is canonical JSON (sorted keys, no spaces, UTF-8): `{"anchor": {...}, "heads": [[engagement, sequence, hash]]}`.
+The anchor is signed: `number` from 1, `signed_at`, `public_key` (ed25519, hex), `root` (of the heads' Merkle tree as in
+RFC 6962, so that one head can be proven without telling the others), `previous` (SHA-256 of the anchor before as
+canonical JSON, 64 zeros for the first), and `signature` (hex) over the same JSON without it.
+Kept where the database's administrator cannot write, it convicts.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
@@ -16,12 +18,36 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from milepost.core.outputs import AuditEntry
 
-__all__ = ["GENESIS", "Anchored", "anchored", "new_key", "public_key_of", "read_key", "signed", "trail_faults"]
+__all__ = [
+    "GENESIS",
+    "Anchored",
+    "Signed",
+    "anchored",
+    "canonical",
+    "new_key",
+    "path",
+    "public_key_of",
+    "read_key",
+    "signed",
+    "trail_faults",
+]
 
 GENESIS = "0" * 64
 
-# By engagement the heads that were signed, as (sequence, hash, number of the anchor).
-Anchored = dict[str, list[tuple[int, str, int]]]
+Head = tuple[str, int, str]
+"""An engagement, the sequence of its newest audit entry, and that entry's hash."""
+
+
+class Signed(NamedTuple):
+    """A head that was signed, and the number of the anchor."""
+
+    sequence: int
+    hash: str
+    number: int
+
+
+Anchored = dict[str, list[Signed]]
+"""By engagement the heads that were signed, the oldest first."""
 
 
 def new_key() -> tuple[bytes, str]:
@@ -47,50 +73,52 @@ def public_key_of(key: Ed25519PrivateKey) -> str:
     return key.public_key().public_bytes_raw().hex()
 
 
-def signed(
-    key: Ed25519PrivateKey, number: int, before: str | None, at: str, heads: Sequence[tuple[str, int, str]]
-) -> str:
-    """The anchor as text; `before` is the text of the one before it, `at` an instant in ISO 8601."""
-    value: dict[str, Any] = {
+def signed(key: Ed25519PrivateKey, number: int, before: str | None, at: str, heads: Sequence[Head]) -> str:
+    """The line for at least one head; `before` is the line before it, `at` an instant in ISO 8601."""
+    anchor: dict[str, Any] = {
         "number": number,
         "signed_at": at,
         "public_key": public_key_of(key),
-        "heads": [list(head) for head in heads],
-        "previous": GENESIS if before is None else _digest(before),
+        "root": _levels(heads)[-1][0].hex(),
+        "previous": GENESIS if before is None else _digest(json.loads(before)["anchor"]),
     }
-    value["signature"] = key.sign(_canonical(value)).hex()
-    return _canonical(value).decode()
+    anchor["signature"] = key.sign(canonical(anchor)).hex()
+    return canonical({"anchor": anchor, "heads": [list(head) for head in heads]}).decode()
 
 
-def anchored(texts: Iterable[str], trusted: Sequence[str]) -> tuple[Anchored, list[str]]:
+def anchored(lines: Iterable[str], trusted: Sequence[str]) -> tuple[Anchored, list[str]]:
     """The heads of anchors in order, and what is wrong with the anchors; `trusted` public keys in hex."""
     heads: Anchored = {}
     faults: list[str] = []
     previous, last = GENESIS, ""
-    for place, text in enumerate(texts, start=1):
+    for place, line in enumerate(lines, start=1):
         try:
-            value = json.loads(text)
-            number, at, key = value["number"], value["signed_at"], value["public_key"]
+            value = json.loads(line)
+            anchor = value["anchor"]
+            number, at, root = anchor["number"], anchor["signed_at"], anchor["root"]
             named = [(engagement, sequence, hash_) for engagement, sequence, hash_ in value["heads"]]
-        except (KeyError, TypeError, ValueError):
+            is_whole = _levels(named)[-1][0].hex() == root
+        except (IndexError, KeyError, TypeError, ValueError):
             faults.append(f"anchor {place} cannot be read")
             break
         if number != place:
             faults.append(f"anchor {place} is missing; {number} stands in its place")
             break
-        if not _is_signed(value, key, trusted):
+        if not _is_signed(anchor, trusted):
             faults.append(f"anchor {number} is not signed by a trusted key")
-        if value["previous"] != previous:
+        if not is_whole:
+            faults.append(f"anchor {number} was signed over other heads")
+        if anchor["previous"] != previous:
             faults.append(f"anchor {number} does not follow the one before it")
         if at < last:
             faults.append(f"anchor {number} is dated {at}, before the one before it ({last})")
         for engagement, sequence, hash_ in named:
-            heads.setdefault(engagement, []).append((sequence, hash_, number))
-        previous, last = _digest(text), at
+            heads.setdefault(engagement, []).append(Signed(sequence, hash_, number))
+        previous, last = _digest(anchor), at
     return heads, faults
 
 
-def trail_faults(entries: Sequence[AuditEntry], heads: Sequence[tuple[int, str, int]]) -> list[str]:
+def trail_faults(entries: Sequence[AuditEntry], heads: Sequence[Signed]) -> list[str]:
     """Where one engagement's entries contradict the heads that were signed."""
     by_sequence = {entry.sequence: entry.hash for entry in entries}
     faults = []
@@ -103,22 +131,46 @@ def trail_faults(entries: Sequence[AuditEntry], heads: Sequence[tuple[int, str, 
     return faults
 
 
-def _is_signed(value: Mapping[str, Any], key: str, trusted: Sequence[str]) -> bool:
-    if key not in trusted:
+def path(heads: Sequence[Head], wanted: Head) -> list[tuple[str, str]]:
+    """How to get from one head to the root: the hashes beside it, each "left" or "right", in hex."""
+    steps: list[tuple[str, str]] = []
+    place = list(heads).index(wanted)
+    for level in _levels(heads)[:-1]:
+        beside = place ^ 1
+        if beside < len(level):
+            steps.append(("left" if beside < place else "right", level[beside].hex()))
+        place //= 2
+    return steps
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with sorted keys, no spaces, UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _levels(heads: Sequence[Head]) -> list[list[bytes]]:
+    """The Merkle tree from its leaves to its root; one that has no partner moves up."""
+    levels = [[hashlib.sha256(b"\x00" + canonical(list(head))).digest() for head in heads]]
+    while len(levels[-1]) > 1:
+        below = levels[-1]
+        pairs = [below[i : i + 2] for i in range(0, len(below), 2)]
+        levels.append([hashlib.sha256(b"\x01" + b"".join(p)).digest() if len(p) == 2 else p[0] for p in pairs])
+    return levels
+
+
+def _is_signed(anchor: Mapping[str, Any], trusted: Sequence[str]) -> bool:
+    key = anchor.get("public_key")
+    if not isinstance(key, str) or key not in trusted:
         return False
-    unsigned = {name: part for name, part in value.items() if name != "signature"}
+    unsigned = {name: part for name, part in anchor.items() if name != "signature"}
     try:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)).verify(
-            bytes.fromhex(value["signature"]), _canonical(unsigned)
+            bytes.fromhex(anchor["signature"]), canonical(unsigned)
         )
     except (InvalidSignature, KeyError, TypeError, ValueError):
         return False
     return True
 
 
-def _canonical(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _digest(anchor: Any) -> str:
+    return hashlib.sha256(canonical(anchor)).hexdigest()

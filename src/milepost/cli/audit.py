@@ -10,14 +10,19 @@ from milepost import settings
 from milepost.audit import anchors, chain
 from milepost.audit.anchors import Anchored
 from milepost.cli.database import reading_ledger
+from milepost.cli.reconcile import progress
 from milepost.codec.json_forms import output_to_json
 from milepost.core.calendar import instant_text
 from milepost.core.outputs import AuditEntry
 from milepost.kafka.publishing import Publisher, PublishError
+from milepost.kafka.scanning import ScanError
 from milepost.operations.anchoring import AnchorError, anchor
+from milepost.operations.dossier import gather, write
 from milepost.sql import actions as acting
 from milepost.sql.engine import UnavailableError
 from milepost.sql.reading import LedgerReading
+from milepost.store.evidence.opening import open_store
+from milepost.store.evidence.port import StoreError
 
 __all__ = ["app"]
 
@@ -33,6 +38,7 @@ KEY = typer.Option(None, "--key", metavar="FILE", help="The private key; default
 FILE = typer.Option(None, "--file", metavar="FILE", help="Also append to this file; default: MILEPOST_ANCHOR_FILE.")
 EVERY = typer.Option(False, "--keep-on", help="Stay, and sign every MILEPOST_ANCHOR_INTERVAL_S, until Ctrl-C.")
 NEW = typer.Argument(..., metavar="FILE", help="Where the private key goes; must not exist.")
+OUT = typer.Option(..., "--out", metavar="FILE", help="The zip to write.")
 JSON = typer.Option(False, "--json", help="Print JSON instead of text.")
 
 
@@ -156,6 +162,33 @@ def anchor_(key: Path | None = KEY, file: Path | None = FILE, keep_on: bool = EV
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
+
+
+@app.command()
+def export(engagement: str = ENGAGEMENT, to: Path = OUT, as_json: bool = JSON) -> None:
+    """Write everything about an engagement into a zip that a third party can read and check without Milepost.
+
+    Terms, events as they were sent, decisions, evidence, lines with their arithmetic, the audit trail, signed heads, a
+    page, and a script that verifies all of it offline. Exit status 1: the ledger has none of this engagement, or
+    evidence is missing; 2: broker, database or file are out of reach.
+    """
+    try:
+        chosen = settings.load()
+        made_at = instant_text(int(time.time() * 1_000_000))
+        with reading_ledger() as ledger, progress("collecting") as (_, step):
+            _entries(ledger, engagement)
+            included = write(gather(chosen, ledger, engagement, made_at, step), open_store(chosen), to)
+    except (settings.SettingsError, ScanError, StoreError, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    for sha256 in included.missing:
+        typer.echo(f"evidence {sha256} is not in the evidence store", err=True)
+    found = {"file": str(to), "files": included.files, "evidence": included.evidence, "missing": included.missing}
+    typer.echo(
+        json.dumps(found) if as_json else f"{to}: {included.files} files, {included.evidence} pieces of evidence"
+    )
+    if included.missing:
+        raise typer.Exit(1)
 
 
 def _anchored(ledger: LedgerReading, file: Path | None, trust: list[str] | None) -> tuple[Anchored, list[str]]:

@@ -36,7 +36,7 @@ def anchor(engine: Engine, publisher: Publisher | None, key: Ed25519PrivateKey, 
 
     def sign(number: int, before: str | None, heads: list[Head]) -> str:
         now = instant_text(at)
-        if before is not None and (last := json.loads(before)["signed_at"]) > now:
+        if before is not None and (last := json.loads(before)["anchor"]["signed_at"]) > now:
             raise AnchorError(f"the clock says {now}, but anchor {number - 1} was signed at {last}; set it right first")
         return signing.signed(key, number, before, now, [(one.engagement_id, one.sequence, one.hash) for one in heads])
 
