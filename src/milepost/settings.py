@@ -119,7 +119,8 @@ class Settings(BaseSettings):
     )
     link_secret: SecretStr = Field(
         SecretStr(""),
-        description="signs approval links; several with commas, the newest first, each at least 32 characters; "
+        description="signs approval links and trigger URLs, and encrypts the stored secrets of webhooks; several with "
+        "commas, the newest first, each at least 32 characters; "
         "empty: no links",
     )
     link_lifetime_days: int = Field(

@@ -21,6 +21,8 @@ from milepost.cli import (
     simulate,
     tail,
     topics,
+    trigger_urls,
+    webhooks,
 )
 
 __all__ = ["app", "main"]
@@ -43,6 +45,8 @@ app.add_typer(clock.app, name="clock")
 app.add_typer(bench.app, name="bench")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
+app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(trigger_urls.app, name="trigger-urls")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(evidence.app, name="evidence")
 app.command("demo")(demo.demo)

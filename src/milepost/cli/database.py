@@ -1,4 +1,4 @@
-"""The ledger's database, opened for a command that only reads."""
+"""The database, opened for a command."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +8,10 @@ import typer
 
 from milepost import settings
 from milepost.sql.engine import DatabaseError, Engine, UnavailableError, connect
+from milepost.sql.migrations import migrate
 from milepost.sql.reading import LedgerReading
 
-__all__ = ["reading_engine", "reading_ledger"]
+__all__ = ["migrated_database", "reading_engine", "reading_ledger"]
 
 
 @contextmanager
@@ -38,3 +39,18 @@ def reading_ledger() -> Iterator[LedgerReading]:
     """The ledger in that database; ends the command as `reading_engine` does."""
     with reading_engine() as engine:
         yield LedgerReading(engine)
+
+
+@contextmanager
+def migrated_database() -> Iterator[Engine]:
+    """The database, with this release's tables; ends the command with status 2 where it cannot be used."""
+    try:
+        engine = connect(settings.load().database_url.get_secret_value())
+        try:
+            migrate(engine)
+            yield engine
+        finally:
+            engine.dispose()
+    except (settings.SettingsError, DatabaseError, UnavailableError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None

@@ -1,18 +1,14 @@
 """`milepost keys create|list|revoke`: who may use the gateway, and for what."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import typer
 
-from milepost import settings
+from milepost.cli.database import migrated_database
 from milepost.gateway import keys as secrets
 from milepost.sql import api_keys
-from milepost.sql.engine import DatabaseError, Engine, UnavailableError, connect
-from milepost.sql.migrations import migrate
 
 __all__ = ["app"]
 
@@ -56,7 +52,7 @@ def create(
         _instant(now),
         _instant(now + timedelta(days=days)),
     )
-    with _database() as engine:
+    with migrated_database() as engine:
         try:
             api_keys.add_key(engine, key)
         except api_keys.TooManyKeysError as error:
@@ -72,7 +68,7 @@ def create(
 @app.command("list")
 def every(as_json: bool = JSON) -> None:
     """Print every key that was ever made, without what is secret."""
-    with _database() as engine:
+    with migrated_database() as engine:
         found = [_shown(key) for key in api_keys.keys(engine)]
     if as_json:
         typer.echo(json.dumps(found, indent=2))
@@ -89,27 +85,12 @@ def every(as_json: bool = JSON) -> None:
 @app.command()
 def revoke(key_id: str = KEY_ID) -> None:
     """Make a key worthless at once, on every gateway. Exit status 1: there is none of that id."""
-    with _database() as engine:
+    with migrated_database() as engine:
         known = api_keys.revoke_key(engine, key_id.removeprefix("mp_"), _instant(datetime.now(UTC)))
     if not known:
         typer.echo(f"there is no key {key_id!r}; `milepost keys list` shows them", err=True)
         raise typer.Exit(1)
     typer.echo(f"{key_id} is revoked.")
-
-
-@contextmanager
-def _database() -> Iterator[Engine]:
-    """The database, with this release's tables; ends the command with status 2 where it cannot be used."""
-    try:
-        engine = connect(settings.load().database_url.get_secret_value())
-        try:
-            migrate(engine)
-            yield engine
-        finally:
-            engine.dispose()
-    except (settings.SettingsError, DatabaseError, UnavailableError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
 
 
 def _shown(key: api_keys.ApiKey) -> dict[str, Any]:

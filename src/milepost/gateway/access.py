@@ -20,7 +20,7 @@ from milepost.gateway.problems import Problem
 from milepost.gateway.tenancy import may_see
 from milepost.sql.api_keys import ApiKey, find_key, note_use
 
-__all__ = ["Caller", "Principal", "principal_of"]
+__all__ = ["Caller", "Principal", "principal_of", "within_rate"]
 
 # Compared with when there is no such key, so that it takes as long.
 _NOBODY_SHA256 = "0" * 64
@@ -50,7 +50,7 @@ async def _authorised(
     request: Request, doors: Door, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Principal:
     principal = await _identified(doors, credentials)
-    _within_rate(doors, principal)
+    within_rate(doors, principal.key_id)
     action = ACTIONS[f"{request.method} {request.scope['route'].path}"]
     if not principal.may(action):
         raise Problem(
@@ -85,9 +85,10 @@ async def _used(doors: Doors, key: ApiKey) -> None:
         await asyncio.to_thread(note_use, doors.engine, key.key_id, now)
 
 
-def _within_rate(doors: Doors, principal: Principal) -> None:
+def within_rate(doors: Doors, asker: str) -> None:
+    """Raises `Problem` 429 when somebody, a key or an endpoint by its id, asks more often than it may."""
     per_s = doors.settings.gateway_requests_per_s
-    wait_us = doors.rates.wait_us(principal.key_id, per_s, doors.now())
+    wait_us = doors.rates.wait_us(asker, per_s, doors.now())
     if wait_us:
         raise Problem(
             429,

@@ -43,6 +43,10 @@ ACTIONS: Final[dict[str, str]] = {
 """Action by route."""
 
 OPEN: Final[dict[str, str]] = {
+    "POST /v1/webhooks/{endpoint_id}": "the proof that the endpoint asks of its sender",
+    "PUT /v1/webhooks/{endpoint_id}/{resource_type}/{resource_id}": "the proof that the endpoint asks of its sender",
+    "GET /t/{token}": "the token, which says who made it and for what; nothing is done",
+    "POST /t/{token}": "the token, which says who made it and for what",
     "GET /live": "says nothing but that the process runs",
     "GET /ready": "says nothing but what is away",
 }

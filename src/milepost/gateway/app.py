@@ -18,6 +18,8 @@ from milepost.gateway import (
     milestones,
     problems,
     reading,
+    trigger_urls,
+    webhooks,
 )
 from milepost.gateway.actions import ACTIONS, OPEN
 from milepost.gateway.describing import COMPONENTS
@@ -35,6 +37,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     reading.router,
     explanations.router,
     evidence.router,
+    webhooks.router,
+    trigger_urls.router,
 )
 """Every group of routes; a group's paths are whole, `/v1` included."""
 

@@ -28,6 +28,7 @@ __all__ = [
     "GATEWAY_REQUESTS",
     "GATEWAY_REQUEST_SECONDS",
     "GATEWAY_RUNNING",
+    "GATEWAY_WEBHOOKS",
     "LAST_COMMIT",
     "LEDGER_BATCH_SECONDS",
     "LEDGER_ROWS",
@@ -171,6 +172,14 @@ LINK_DECISIONS = Counter(
     "milepost_gateway_link_decisions_total",
     "Decisions by approval link that Kafka acknowledged, by outcome: approved or rejected.",
     ["outcome"],
+    registry=REGISTRY,
+)
+GATEWAY_WEBHOOKS = Counter(
+    "milepost_gateway_webhooks_total",
+    "Webhooks by the endpoint's adapter and outcome: accepted, repeated (all of it was known), passed_over (it has no "
+    "event), refused (its content, see the log), contradicted (an id that came before with another body: somebody "
+    "reuses ids or forges), unproven (no valid signature or secret), unavailable (Kafka or the database was away).",
+    ["adapter", "outcome"],
     registry=REGISTRY,
 )
 

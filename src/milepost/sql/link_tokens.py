@@ -1,4 +1,4 @@
-"""The token of an approval link: what the database alone, or the secret alone, cannot make.
+"""The token of a link: what the database alone, or the secret alone, cannot make.
 
 A token is base64url of the link's id (16 bytes) and an HMAC-SHA256 (32 bytes), keyed by the secret, over the link's id,
 its scope and 256 random bits that only the database has. So a copy of the database gives no working link, the secret by
@@ -16,12 +16,13 @@ from typing import NamedTuple
 from milepost.core.ids import canonical_json
 from milepost.settings import Settings
 
-__all__ = ["TOKEN_LENGTH", "LinkKeys", "LinkSecretError", "Token", "parse"]
+__all__ = ["APPROVAL", "TOKEN_LENGTH", "TRIGGER", "LinkKeys", "LinkSecretError", "Token", "parse"]
 
 _ID_BYTES, _MAC_BYTES = 16, 32
 TOKEN_LENGTH = 64
-# Says what is signed, so that a key that is also used elsewhere signs nothing that could be taken for a link.
-_PURPOSE = b"milepost approval link 1\n"
+# Say what is signed, so that a link of one kind is never taken for one of another.
+APPROVAL = b"milepost approval link 1\n"
+TRIGGER = b"milepost trigger url 1\n"
 
 
 class LinkSecretError(Exception):
@@ -38,20 +39,22 @@ class Token(NamedTuple):
 class LinkKeys:
     """The secrets that links are signed with, newest first: the first signs, all of them verify."""
 
-    def __init__(self, secrets: Sequence[str]) -> None:
+    def __init__(self, secrets: Sequence[str], purpose: bytes = APPROVAL) -> None:
         """At least one secret. Raises `LinkSecretError` for none."""
         if not secrets:
             raise LinkSecretError(
-                "MILEPOST_LINK_SECRET is not set, so that no approval link can be signed; set it to 32 random "
+                "MILEPOST_LINK_SECRET is not set, so that no link can be signed; set it to 32 random "
                 "characters or more, the same for the gateway and for notices"
             )
-        self._keys = {sha256(_PURPOSE + secret.encode()).hexdigest()[:16]: secret.encode() for secret in secrets}
+        self._purpose = purpose
+        self._keys = {sha256(purpose + secret.encode()).hexdigest()[:16]: secret.encode() for secret in secrets}
         self.current = next(iter(self._keys))
 
     @classmethod
-    def of(cls, settings: Settings) -> "LinkKeys":
+    def of(cls, settings: Settings, purpose: bytes = APPROVAL) -> "LinkKeys":
         """From the settings. Raises `LinkSecretError` when `link_secret` is not set."""
-        return cls([secret.strip() for secret in settings.link_secret.get_secret_value().split(",") if secret.strip()])
+        given = settings.link_secret.get_secret_value().split(",")
+        return cls([secret.strip() for secret in given if secret.strip()], purpose)
 
     def __contains__(self, key_id: object) -> bool:
         """Whether links signed with that key still open."""
@@ -67,7 +70,7 @@ class LinkKeys:
         return key_id in self._keys and hmac.compare_digest(token.mac, self._mac(key_id, token.link_id, nonce, scope))
 
     def _mac(self, key_id: str, link_id: str, nonce: str, scope: Sequence[str | int | None]) -> bytes:
-        signed = _PURPOSE + canonical_json([link_id, nonce, *scope])
+        signed = self._purpose + canonical_json([link_id, nonce, *scope])
         return hmac.digest(self._keys[key_id], signed, "sha256")
 
 

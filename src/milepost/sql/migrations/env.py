@@ -2,7 +2,8 @@
 
 from alembic import context
 
-from milepost.sql import gateway_tables  # noqa: F401 (its tables are in the metadata once it is imported)
+# Their tables are in the metadata once they are imported.
+from milepost.sql import gateway_tables, webhook_tables  # noqa: F401
 from milepost.sql.tables import metadata
 
 connection = context.config.attributes.get("connection")
