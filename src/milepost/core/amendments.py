@@ -11,10 +11,11 @@ from milepost.core.contract import Completed, Contract
 from milepost.core.engagement import Engagement
 from milepost.core.entitlement import WAITING, Assessment, assess
 from milepost.core.events import ApprovalDecision, EngagementEvent
-from milepost.core.facts import Decision, Occurrence, Place, Report, contract_key, due_key
+from milepost.core.facts import Decision, Occurrence, Place, contract_key, due_key
 from milepost.core.gates import During, Every
 from milepost.core.outputs import MilestoneStatus
 from milepost.core.pricing import Agreed
+from milepost.core.signing import DUPLICATE, claim, opened
 from milepost.core.statuses import say, unsigned
 from milepost.core.terms import AMENDMENT, compiled
 
@@ -33,8 +34,12 @@ def propose(engagement: Engagement, event: EngagementEvent) -> tuple[str | None,
         return INVALID, wrong
     if account.terminated_at is not None and event.occurred_at > account.terminated_at:
         return "ENGAGEMENT_CLOSED", ""
-    if contract.version <= account.known_version and not _again(engagement, contract.version):
-        return "DUPLICATE", ""
+    place = Place(AMENDMENT, str(contract.version))
+    again = contract.version <= account.known_version
+    if again and not _again(engagement, contract.version):
+        if contract.version > account.version and contract == compiled(engagement.version(contract.version)).contract:
+            claim(engagement, place, event)  # a rejection dated before it may be on its way
+        return DUPLICATE, ""
     if contract.version > account.known_version + 1:
         return INVALID, (
             f"contract.version: {contract.version} found, {account.known_version + 1} expected; "
@@ -42,22 +47,13 @@ def propose(engagement: Engagement, event: EngagementEvent) -> tuple[str | None,
         )
     if engagement.at < engagement.agreed.starts_at:
         return "OUTSIDE_WINDOW", ""
-    engagement.staged.save(contract_key(engagement.name, contract.version), contract)
-    account.known_version = max(account.known_version, contract.version)  # a later one may wait for this one
-    place = Place(AMENDMENT, str(contract.version))
-    part = engagement.occurrence(place)
-    part.reports.append(
-        Report(
-            at=event.occurred_at,
-            kind="REPORTED",
-            completion="100",
-            cause=engagement.cause,
-            reported_by=event.actor,
-            evidence=event.evidence,
-        )
-    )
-    engagement.save_occurrence(place, part)
-    return None, ""
+    if not claim(engagement, place, event):
+        return DUPLICATE, ""
+    reason = opened(engagement, submitted(engagement, place)) if again else None
+    if reason is None:
+        engagement.staged.save(contract_key(engagement.name, contract.version), contract)
+        account.known_version = max(account.known_version, contract.version)  # a later one may wait for this one
+    return reason, ""
 
 
 def _wrong(engagement: Engagement, contract: Contract) -> str:
@@ -178,8 +174,15 @@ def number_of(engagement: Engagement, place: Place, cause: str) -> int | None:
     return causes.index(cause) if cause in causes else None
 
 
-def state(engagement: Engagement, place: Place, part: Occurrence, found: Assessment) -> None:
-    """State where an amendment stands, if that changed."""
+def proposed(engagement: Engagement, place: Place) -> bool:
+    """Whether the place is a version that is in force or up for signing."""
+    version, account = place.occurrence or "", engagement.account
+    latest = min(account.known_version, account.version + 1)
+    return version.isdecimal() and account.first_version < int(version) <= latest
+
+
+def state(engagement: Engagement, place: Place, part: Occurrence, found: Assessment, parked: list[str]) -> None:
+    """State where an amendment stands, if that changed; `parked` are the names of what waits for it."""
     before = compiled(engagement.version(int(place.occurrence or "") - 1))
     waits = [number for number, outcome in found.outcomes.items() if outcome == WAITING]
     decisions = _decisions(engagement, int(place.occurrence or "")) if waits else []
@@ -192,13 +195,13 @@ def state(engagement: Engagement, place: Place, part: Occurrence, found: Assessm
         completion="100",
         billed_completion="0",
         missing=tuple(unsigned(engagement, found, "amendment")) if found.level < 100 else (),
-        parked=tuple(f"SUBMISSION_WAITING {decisions[number].cause}" for number in waits),
+        parked=(*(f"SUBMISSION_WAITING {decisions[number].cause}" for number in waits), *parked),
         at_stake_minor=0,
         currency=before.contract.currency,
         currency_exponent=before.contract.currency_exponent,
         submission=last.number if last else 0,
         planned_on=None,
-        reported_at=part.reports[-1].at if part.reports else None,
+        reported_at=last.report.at if last and last.report else None,
         submitted_at=last.opened_at if last else None,
         accepted_at=found.accepted_at,
         billed_at=None,

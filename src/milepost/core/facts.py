@@ -250,12 +250,18 @@ class ParkedEvent(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True):
-    """What the index of parked events says of one: the milestone it is for, how it is shown, its content's hash."""
+    """What the index of parked events says of one: what it is for, how it is shown, its content's hash."""
 
     milestone: str
     name: str
     digest: bytes
     line: str | None = None  # the line that a dispute names
+    occurrence: str | None = None
+
+    @property
+    def place(self) -> Place:
+        """Whose status shows it."""
+        return Place(self.milestone, self.occurrence)
 
 
 class Parking(msgspec.Struct, array_like=True):

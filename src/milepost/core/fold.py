@@ -31,13 +31,13 @@ from milepost.core.contract import DateGate, RateCard
 from milepost.core.engagement import Engagement
 from milepost.core.entitlement import STALE_SUBMISSION, WAITING, Assessment
 from milepost.core.events import ApprovalDecision, ClockTick, EngagementEvent, MilestoneEvent, Received
-from milepost.core.facts import Place, clock_key, contract_key, due_key, due_place
+from milepost.core.facts import Occurrence, Place, clock_key, contract_key, due_key, due_place, occurrence_key
 from milepost.core.gates import leaves
 from milepost.core.hours import TIME
 from milepost.core.intake import APPLIED, DEAD, PARKED, REFUSED, Intake, everything, take
 from milepost.core.invariants import conserve
 from milepost.core.outputs import DeadLetter, InvoiceLine, Output
-from milepost.core.parking import park, parked_names, retry, retry_lines
+from milepost.core.parking import park, parked_names, place_of, retry, retry_lines, unknown
 from milepost.core.parts import Staged
 from milepost.core.rules.approvals import EVIDENCE_MISSING, OUTSIDE_WINDOW
 from milepost.core.terms import AMENDMENT
@@ -71,10 +71,12 @@ def fold(staged: Staged, received: Received) -> list[Output]:
         if moved:
             intake = intake._replace(concerned=(*intake.concerned, *moved, *everything(engagement)))
     if intake.what == PARKED:
-        outputs = park(engagement, intake.reason or "")
-        if isinstance(event, ApprovalDecision) and engagement.terms and event.milestone_id in engagement.terms.signable:
-            _restate(engagement, Place(event.milestone_id, event.occurrence_id))
-        return outputs
+        before, full = engagement.account.parked, park(engagement, intake.reason or "")
+        if full is not None:
+            return [full]
+        if engagement.account.parked > before:
+            _restate(engagement, place_of(event))
+        return engagement.outputs
     if intake.what == DEAD:
         return [DeadLetter(reason=intake.reason or "", message=intake.message)]
     _settle(engagement, intake)
@@ -154,6 +156,11 @@ def _retry(staged: Staged, engagement: Engagement, version: int) -> list[Output]
             replace(output, origin=received) if isinstance(output, DeadLetter) and output.origin is None else output
             for output in fold(staged, received)
         )
+    after = Engagement(staged, engagement.name, engagement.received)
+    for place in dict.fromkeys(place_of(received.event) for received in waiting):
+        if not parked_names(after, place):  # what was parked again is said
+            _restate(after, place)
+    outputs.extend(after.outputs)
     return outputs
 
 
@@ -172,32 +179,39 @@ def _settle(engagement: Engagement, intake: Intake) -> None:
             if asked:
                 engagement.save_occurrence(place, part)
             if place.milestone == AMENDMENT:
-                amendments.state(engagement, place, part, assessment)
+                amendments.state(engagement, place, part, assessment, parked_names(engagement, place))
             continue
         if not engagement.account.suspended:
             billing.bill(engagement, place, part, assessment)
         statuses.flag(engagement, place, part, assessment)
-        statuses.state(engagement, place, part, assessment, parked_names(engagement, place.milestone))
+        statuses.state(engagement, place, part, assessment, parked_names(engagement, place))
         engagement.save_occurrence(place, part)
     months = tuple(place.occurrence for place in intake.concerned if not place.milestone and place.occurrence)
     time_and_materials.settle(engagement, Place(TIME) in intake.concerned, months)
     settlement.release(engagement)
-    signoff.signoff_status(engagement, found.get(signing.SIGNOFF), parked_names(engagement, "@signoff"))
+    signoff.signoff_status(engagement, found.get(signing.SIGNOFF), parked_names(engagement, signing.SIGNOFF))
     conserve(engagement.name, engagement.account)
     engagement.save()
 
 
 def _restate(engagement: Engagement, place: Place) -> None:
-    """Say what a milestone waits for after an event for it was parked."""
-    if place.milestone == AMENDMENT:
-        return
-    if place == signing.SIGNOFF:
-        found = signing.submitted(engagement, place)
-        signoff.signoff_status(engagement, found, parked_names(engagement, place.milestone))
+    """Say what waits, after an event was parked or taken out again; of what is not known yet that is all there is."""
+    names, terms = parked_names(engagement, place), engagement.terms
+    if terms is not None and place == signing.SIGNOFF:
+        signoff.signoff_status(engagement, signing.submitted(engagement, place), names)
         engagement.save()
         return
+    if place.milestone == AMENDMENT and amendments.proposed(engagement, place):
+        part = engagement.occurrence(place)
+        amendments.state(engagement, place, part, amendments.submitted(engagement, place), names)
+        return
+    definition = terms.milestones.get(place.milestone) if terms is not None else None
+    kept = engagement.staged.load(occurrence_key(engagement.name, place), Occurrence) if place.occurrence else place
+    if definition is None or (definition.repeats == "none") != (place.occurrence is None) or kept is None:
+        engagement.outputs.append(unknown(engagement, place))
+        return
     part = engagement.occurrence(place)
-    statuses.state(engagement, place, part, engagement.assess(place), parked_names(engagement, place.milestone))
+    statuses.state(engagement, place, part, engagement.assess(place), names)
     engagement.save_occurrence(place, part)
 
 

@@ -19,10 +19,10 @@ from milepost.core.events import (
     RegulatorDecision,
     UsageEvent,
 )
-from milepost.core.facts import ParkedEvent, Parking, Waiting, parked_key, parking_key
-from milepost.core.outputs import DeadLetter, MilestoneStatus, Output
+from milepost.core.facts import ParkedEvent, Parking, Place, Waiting, parked_key, parking_key
+from milepost.core.outputs import DeadLetter, MilestoneStatus
 
-__all__ = ["PARKED_BYTES", "PARKED_EVENTS", "park", "parked_names", "retry", "retry_lines"]
+__all__ = ["PARKED_BYTES", "PARKED_EVENTS", "park", "parked_names", "place_of", "retry", "retry_lines", "unknown"]
 
 PARKED_EVENTS = 1_000  # of one engagement
 PARKED_BYTES = 1 << 20
@@ -31,7 +31,7 @@ SHOWN = 20  # in a status; the audit trail names all of them
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def park(engagement: Engagement, reason: str) -> list[Output]:
+def park(engagement: Engagement, reason: str) -> DeadLetter | None:
     """Keep the event until what it names is known; a dead letter if there is no room."""
     received, parking = engagement.received, _parking(engagement)
     event = _encode(received.event)
@@ -39,25 +39,24 @@ def park(engagement: Engagement, reason: str) -> list[Output]:
     if any(waiting.digest == digest for waiting in parking.waiting):
         engagement.audit("REFUSED", "DUPLICATE")
         engagement.save()
-        return engagement.outputs
+        return None
     if len(parking.waiting) >= PARKED_EVENTS or parking.bytes + len(event) > PARKED_BYTES:
         message = (
             f"engagement {engagement.name}: {len(parking.waiting)} events ({parking.bytes} bytes) wait already, "
             f"this one for {reason}; open or amend the engagement, then replay this record"
         )
-        return [DeadLetter(reason="PARKING_FULL", message=message)]
-    milestone = _milestone(received.event)
+        return DeadLetter(reason="PARKING_FULL", message=message)
+    milestone, occurrence = place_of(received.event)
     parked = ParkedEvent(received.event, received.topic, received.partition, received.offset, received.recorded_at)
     engagement.staged.save(parked_key(engagement.name, len(parking.waiting)), parked)
-    parking.waiting.append(Waiting(milestone, f"{reason} {engagement.cause}", digest, _line(received.event)))
+    name, line = f"{reason} {engagement.cause}", _line(received.event)
+    parking.waiting.append(Waiting(milestone, name, digest, line, occurrence))
     parking.bytes += len(event)
     engagement.staged.save(parking_key(engagement.name), parking)
     engagement.account.parked = len(parking.waiting)
     engagement.audit("PARKED", reason)
-    if engagement.terms is None or milestone not in engagement.terms.signable:
-        engagement.outputs.append(_unknown(engagement, milestone))
     engagement.save()
-    return engagement.outputs
+    return None
 
 
 def retry(engagement: Engagement) -> list[Received]:
@@ -72,9 +71,6 @@ def retry(engagement: Engagement) -> list[Received]:
     staged.delete(parking_key(engagement.name))
     engagement.account.parked = 0
     engagement.save()
-    for name in {waiting.milestone: None for waiting in parking.waiting}:
-        if name not in engagement.agreed.signable:
-            engagement.outputs.append(_unknown(engagement, name))  # nothing waits there any more
     return found
 
 
@@ -100,7 +96,6 @@ def retry_lines(engagement: Engagement, raised: set[str]) -> list[Received]:
     staged.save(parking_key(engagement.name), parking)
     engagement.account.parked = len(kept)
     engagement.save()
-    engagement.outputs.append(_unknown(engagement, ""))  # where disputes of unknown lines are shown
     return found
 
 
@@ -108,11 +103,11 @@ def _line(event: Event) -> str | None:
     return event.line_id if isinstance(event, DisputeEvent) else None
 
 
-def parked_names(engagement: Engagement, milestone: str) -> list[str]:
-    """What waits for the milestone: "REASON source/event_id", the first of them and how many more."""
+def parked_names(engagement: Engagement, place: Place) -> list[str]:
+    """What waits for the occurrence: "REASON source/event_id", the first of them and how many more."""
     if not engagement.account.parked:
         return []
-    names = [waiting.name for waiting in _parking(engagement).waiting if waiting.milestone == milestone]
+    names = [waiting.name for waiting in _parking(engagement).waiting if waiting.place == place]
     return names if len(names) <= SHOWN else [*names[:SHOWN], f"and {len(names) - SHOWN} more"]
 
 
@@ -120,24 +115,26 @@ def _parking(engagement: Engagement) -> Parking:
     return engagement.staged.load(parking_key(engagement.name), Parking) or Parking()
 
 
-def _milestone(event: Event) -> str:
-    """The milestone that an event waits for; the engagement as a whole is the empty one."""
-    if isinstance(event, MilestoneEvent | ApprovalDecision | RegulatorDecision | UsageEvent):
-        return event.milestone_id or ""
-    return "@signoff" if isinstance(event, EngagementEvent) and event.change == "SIGNED_OFF" else ""
+def place_of(event: Event) -> Place:
+    """What an event waits for; the engagement as a whole is the empty milestone."""
+    if isinstance(event, MilestoneEvent | ApprovalDecision):
+        return Place(event.milestone_id, event.occurrence_id)
+    if isinstance(event, RegulatorDecision | UsageEvent):
+        return Place(event.milestone_id or "")
+    return Place("@signoff" if isinstance(event, EngagementEvent) and event.change == "SIGNED_OFF" else "")
 
 
-def _unknown(engagement: Engagement, milestone: str) -> MilestoneStatus:
+def unknown(engagement: Engagement, place: Place) -> MilestoneStatus:
     """The status of a milestone (or engagement) that the engine does not know yet: it shows what waits."""
     return MilestoneStatus(
         engagement_id=engagement.name,
-        milestone_id=milestone,
-        occurrence_id=None,
+        milestone_id=place.milestone,
+        occurrence_id=place.occurrence,
         state="PENDING",
         completion="0",
         billed_completion="0",
         missing=(),
-        parked=tuple(parked_names(engagement, milestone)),
+        parked=tuple(parked_names(engagement, place)),
         at_stake_minor=0,
         currency=None,
         currency_exponent=None,
