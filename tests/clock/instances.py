@@ -21,7 +21,8 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from milepost import settings
-from milepost.clock.service import ClockService, machine_ms
+from milepost.clock.service import ClockService
+from milepost.kafka.ticking import machine_ms
 from milepost.observe import hosting, logs
 
 def now_ms():

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from milepost import settings
-from milepost.clock.service import machine_ms
 from milepost.kafka.admin import Topics
-from milepost.kafka.ticking import Ticks
+from milepost.kafka.ticking import Ticks, machine_ms
 from milepost.settings import Settings
 from tests.clock.instances import instance, ticks, until
 
@@ -31,7 +30,7 @@ def chosen(real_kafka: str, topic_prefix: str) -> Settings:
 @pytest.fixture
 def told(chosen: Settings) -> Iterator[Callable[[], int]]:
     """The latest tick, microseconds; 0: none yet."""
-    reader = Ticks(chosen, machine_ms)
+    reader = Ticks(chosen)
     yield lambda: reader.stand().told or 0
     reader.close()
 
@@ -99,7 +98,7 @@ def test_a_last_tick_of_a_time_to_come_is_waited_for_and_said(
     chosen: Settings, told: Callable[[], int], tmp_path: Path
 ) -> None:
     tomorrow = machine_ms() * 1000 + 86_400 * SECOND
-    by_hand = Ticks(chosen, machine_ms)
+    by_hand = Ticks(chosen)
     by_hand.send([tomorrow], range(4))
     by_hand.close()
     with instance(chosen, tmp_path, "only") as only:
@@ -121,7 +120,7 @@ def test_skew_is_measured_against_the_brokers_time(chosen: Settings) -> None:
 
 
 def test_ticks_are_in_order_for_every_pair(chosen: Settings) -> None:
-    sender = Ticks(chosen, machine_ms)
+    sender = Ticks(chosen)
     sender.send([1, 2, 3], [0, 2])
     assert sender.stand().latest == {0: 3, 1: None, 2: 3, 3: None}
     sender.send([2], [1, 2])

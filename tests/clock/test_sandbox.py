@@ -10,9 +10,8 @@ from typer.testing import CliRunner, Result
 
 from milepost import cli, settings
 from milepost.clock.sandbox import DurationError, later
-from milepost.clock.service import machine_ms
 from milepost.core.calendar import instant_text
-from milepost.kafka.ticking import Ticks
+from milepost.kafka.ticking import Ticks, machine_ms
 from milepost.settings import Settings
 from tests.clock.instances import instance, ticks, until
 
@@ -35,7 +34,7 @@ def sandbox(embedded_broker: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.fixture
 def reader(sandbox: Settings) -> Iterator[Ticks]:
-    found = Ticks(sandbox, machine_ms)
+    found = Ticks(sandbox)
     yield found
     found.close()
 

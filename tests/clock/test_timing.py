@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milepost.clock.timing import boundary, sandbox_time, untold
+from milepost.clock.timing import boundary, untold
+from milepost.kafka.ticking import Stand
 
 MINUTE = 60_000_000
 TIMES = st.integers(0, 4_000_000_000_000_000)
@@ -41,7 +42,7 @@ def test_whatever_the_machine_says_no_partition_is_told_an_earlier_time(times: l
 
 @given(TIMES, st.integers(0, 10**15), st.none() | TIMES)
 def test_a_sandbox_keeps_its_lead_and_never_goes_back(machine: int, lead: int, told: int | None) -> None:
-    now = sandbox_time(machine, lead, told)
+    now = Stand({0: told}, lead).sandbox_time(machine)
     assert now >= machine + lead
     assert now >= (told or 0)
-    assert sandbox_time(machine + 1_000_000, now - machine, now) == now + 1_000_000
+    assert Stand({0: now, 1: None}, now - machine).sandbox_time(machine + 1_000_000) == now + 1_000_000

@@ -1,5 +1,7 @@
 """`milepost bench join`: the join's speed beside its peers, in one run, each host on a broker of its own.
 
+`milepost bench gateway`: what the gateway acknowledges, beside a bare FastAPI route and `milepost publish`.
+
 `milepost bench fold`: what one more event costs in a small and in a large engagement, in one run.
 """
 
@@ -54,6 +56,23 @@ def fold(
     from bench.fold import KINDS, measure, table
 
     typer.echo(table(measure(small, large, rounds, list(KINDS)), small, large))
+
+
+@app.command()
+def gateway(
+    singles: Annotated[int, typer.Option(min=10, help="Events sent one by one.")] = 5_000,
+    batched: Annotated[int, typer.Option(min=10, help="Events sent in batches, and from a file.")] = 50_000,
+    batch: Annotated[int, typer.Option(min=2, max=5_000, help="Events in a batch.")] = 500,
+    connections: Annotated[int, typer.Option(min=1, max=500, help="Clients at a time.")] = 16,
+    embedded: Annotated[bool, typer.Option("--embedded", help="On the embedded broker: says less.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+) -> None:
+    """Events a second that the gateway acknowledges, beside a bare FastAPI route and `milepost publish`."""
+    _checkout()
+    from bench.gateway import measure, table
+
+    report = measure(singles, batched, batch, connections, embedded=embedded)
+    typer.echo(json.dumps(report) if as_json else table(report))
 
 
 def _checkout() -> None:

@@ -31,7 +31,7 @@ def show(bootstrap_servers: str | None = SERVERS, as_json: bool = JSON) -> None:
     Exit status 1: the brokers do not answer.
     """
     from milepost.clock import sandbox
-    from milepost.clock.service import machine_ms
+    from milepost.kafka.ticking import machine_ms
 
     chosen = _load(bootstrap_servers)
     with _ticks(chosen) as ticks:
@@ -65,7 +65,7 @@ def advance(
         )
         raise typer.Exit(2)
     from milepost.clock import sandbox
-    from milepost.clock.service import machine_ms
+    from milepost.kafka.ticking import machine_ms
 
     with _ticks(chosen) as ticks:
         try:
@@ -91,10 +91,9 @@ def _load(servers: str | None) -> settings.Settings:
 
 @contextmanager
 def _ticks(chosen: settings.Settings) -> "Iterator[Ticks]":
-    from milepost.clock.service import machine_ms
     from milepost.kafka.ticking import Ticks, TicksError
 
-    ticks = Ticks(chosen, machine_ms)
+    ticks = Ticks(chosen)
     try:
         yield ticks
     except TicksError as error:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from milepost.clock.timing import sandbox_time
 from milepost.contract.durations import DURATION_PATTERN
 from milepost.core.rules.deadlines import months_later
 from milepost.kafka.ticking import Stand, Ticks
@@ -84,4 +83,4 @@ def show(ticks: Ticks, now_ms: Callable[[], int]) -> Showing:
     """Where the clock stands. Raises `TicksError`."""
     stand = ticks.stand()
     machine = now_ms() * 1000
-    return Showing(stand, machine, sandbox_time(machine, stand.lead, stand.told))
+    return Showing(stand, machine, stand.sandbox_time(machine))

@@ -7,7 +7,6 @@ itself.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from tempfile import TemporaryDirectory
@@ -15,13 +14,13 @@ from typing import Any, TypeVar
 
 import faust
 
-from milepost.clock.timing import boundary, sandbox_time, untold
+from milepost.clock.timing import boundary, untold
 from milepost.core.calendar import instant_text
-from milepost.kafka.ticking import PROBES, TICKS, Ticks, TicksError
+from milepost.kafka.ticking import PROBES, TICKS, Ticks, TicksError, machine_ms
 from milepost.observe import logs, metrics
 from milepost.settings import Settings
 
-__all__ = ["LEADER_TOPIC", "ClockService", "machine_ms"]
+__all__ = ["LEADER_TOPIC", "ClockService"]
 
 # Faust's name for the leader topic of the application that is called so; `schemas/topics.toml` lists it.
 NAME = "milepost-clock"
@@ -43,11 +42,6 @@ NO_TICK = "no tick was sent"
 T = TypeVar("T")
 
 _log = logs.logger(__name__)
-
-
-def machine_ms() -> int:
-    """This machine's time, milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 class ClockService:
@@ -204,7 +198,7 @@ class ClockService:
             stand = await self._ask(self._ticks.stand)
             machine = self._now_ms() * 1000
             last = boundary(machine, self._interval)
-            at = sandbox_time(machine, stand.lead, stand.told) if self._settings.sandbox else last
+            at = stand.sandbox_time(machine) if self._settings.sandbox else last
             if partitions := untold(at, stand.latest):
                 await self._ask(lambda: self._ticks.send([at], partitions))
                 metrics.CLOCK_TICKS.inc(len(partitions))

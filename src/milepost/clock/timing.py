@@ -11,7 +11,7 @@
 
 from collections.abc import Mapping
 
-__all__ = ["boundary", "sandbox_time", "untold"]
+__all__ = ["boundary", "untold"]
 
 
 def boundary(time: int, interval: int) -> int:
@@ -22,8 +22,3 @@ def boundary(time: int, interval: int) -> int:
 def untold(at: int, latest: Mapping[int, int | None]) -> tuple[int, ...]:
     """The partitions to tell `at`, of those that were last told `latest`: where it is news."""
     return tuple(sorted(number for number, last in latest.items() if last is None or last < at))
-
-
-def sandbox_time(machine: int, lead: int, told: int | None) -> int:
-    """The time of a sandbox: the machine's and what it was advanced by, never before what was told already."""
-    return max(machine + lead, told or 0)

@@ -12,7 +12,8 @@ said (rules 7 to 9), applies it once. The other order, publishing first, would l
 one id could both reach Kafka before either was remembered.
 
 What the gateway itself adds must be the same on every try, or the second record would be another fact: an event that
-came without its time gets the one at which its id was first seen (`Incoming.dated_by`), which step 1 keeps.
+came without its time gets the one at which its id was first seen (`Incoming.dated_by`), which step 1 keeps: a
+sandbox's own time, where time was advanced.
 
 If the database is away at 3, the event is in Kafka and the answer is 2xx all the same; a repeat is sent again.
 """
@@ -91,7 +92,7 @@ async def accept(
     another body, 413 for an event that no record holds; `PublishError` and `UnavailableError`, which become 503.
     """
     arrivals = [arrival_of(incoming) for incoming in events]
-    known = await asyncio.to_thread(remember, doors.engine, [*messages, *arrivals], doors.now())
+    known = await asyncio.to_thread(remember, doors.engine, [*messages, *arrivals], await doors.time())
     contradictions = list(_contradictions(events, arrivals, messages, known))
     if contradictions:
         _log.error("ids came again with other bodies", count=len(contradictions))

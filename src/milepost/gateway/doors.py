@@ -1,5 +1,6 @@
 """What every route needs: settings, the database, the publisher, the clock. A route names it as `Door`."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +10,8 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from milepost.gateway.rates import Rates
-from milepost.kafka.async_publishing import AsyncPublisher
+from milepost.kafka.async_publishing import AsyncPublisher, PublishError
+from milepost.kafka.ticking import Ticks, TicksError
 from milepost.settings import Settings
 from milepost.sql.engine import Engine
 from milepost.sql.links import LinkKeys, Links
@@ -27,13 +29,33 @@ def now() -> int:
 
 @dataclass(frozen=True)
 class Doors:
-    """One gateway's means; shared by its requests. `now` gives microseconds since 1970."""
+    """One gateway's means; shared by its requests. `now` gives this machine's time, microseconds since 1970."""
 
     settings: Settings
     engine: Engine
     publisher: AsyncPublisher
     now: Callable[[], int] = now
     rates: Rates = field(default_factory=Rates)
+    _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @cached_property
+    def ticks(self) -> Ticks | None:
+        """What says how far a sandbox's time was advanced; elsewhere nothing does."""
+        return Ticks(self.settings) if self.settings.sandbox else None
+
+    async def time(self) -> int:
+        """What time it is for engagements, microseconds: in a sandbox the one that it was advanced to.
+
+        By `now` go keys, signatures and what is kept how long. Raises `PublishError` when the brokers do not answer.
+        """
+        if self.ticks is None:
+            return self.now()
+        async with self._asking:
+            try:
+                stand = await asyncio.to_thread(self.ticks.stand)
+            except TicksError as error:
+                raise PublishError(str(error)) from error
+        return stand.sandbox_time(self.now())
 
     @cached_property
     def evidence(self) -> EvidenceStore:

@@ -107,6 +107,8 @@ class Gateway:
             self._server.should_exit = True
             await serving
             await self._doors.publisher.close()
+            if self._doors.ticks is not None:
+                self._doors.ticks.close()
             self._doors.engine.dispose()
 
     def stop(self) -> None:

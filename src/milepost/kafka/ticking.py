@@ -28,7 +28,7 @@ from milepost.core.events import ClockTick
 from milepost.kafka.embedded import is_embedded
 from milepost.settings import Settings
 
-__all__ = ["PROBES", "TICKS", "Skew", "Stand", "Ticks", "TicksError"]
+__all__ = ["PROBES", "TICKS", "Skew", "Stand", "Ticks", "TicksError", "machine_ms"]
 
 TICKS = TOPIC_OF_RECORD["ClockTick"]
 PROBES = "clock-probes"
@@ -50,6 +50,11 @@ _EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
+def machine_ms() -> int:
+    """This machine's time, milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
 class TicksError(Exception):
     """The brokers did not take or give ticks; the message names the topic or the address, and the way out."""
 
@@ -68,6 +73,10 @@ class Stand(NamedTuple):
     def told(self) -> int | None:
         """The latest instant of all partitions."""
         return max((at for at in self.latest.values() if at is not None), default=None)
+
+    def sandbox_time(self, machine: int) -> int:
+        """What time it is in a sandbox: the machine's and what it was advanced by, never before what was told."""
+        return max(machine + self.lead, self.told or 0)
 
 
 class Skew(NamedTuple):
@@ -89,7 +98,7 @@ class Ticks:
     `now_ms` is this machine's clock, milliseconds since 1970. Every method raises `TicksError`.
     """
 
-    def __init__(self, settings: Settings, now_ms: Callable[[], int]) -> None:
+    def __init__(self, settings: Settings, now_ms: Callable[[], int] = machine_ms) -> None:
         self._settings, self._now_ms = settings, now_ms
         self._topic, self._probes = settings.topic(TICKS), settings.topic(PROBES)
         common: dict[str, str | int | float | bool] = {
