@@ -53,11 +53,12 @@ chaos: .venv/installed ## Run the tests that kill and freeze workers, for ten mi
 nightly: .venv/installed ## Compare the fold with the oracle on 20,000 random engagements (half an hour)
 	$(bin)/python -m tests.properties.hunt 20000 $(ARGS)
 
-check: .venv/installed ## Lint, check formats, types and the layers' contracts
+check: .venv/installed ## Lint, check formats, types, the layers' contracts and the schemas' compatibility
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	$(bin)/mypy
 	$(bin)/lint-imports
+	$(bin)/milepost schemas check
 
 bench: .venv/installed ## Measure the join beside its peers; says where the report is
 	$(bin)/milepost bench join $(ARGS)

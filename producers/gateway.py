@@ -2,24 +2,13 @@
 
 import sys
 
-from milepost import settings
 from milepost.gateway.wiring import gateway_service
-from milepost.observe import hosting, logs
+from milepost.processes import serve
 
 
 def main() -> int:
     """Serve until SIGTERM or SIGINT; exit status 0, 1 with a reason, 2 for unusable settings."""
-    try:
-        chosen = settings.load()
-    except settings.SettingsError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 2
-    logs.configure(chosen.log_level, chosen.log_format)
-    return hosting.host(
-        [lambda: gateway_service(chosen)],
-        metrics_address=(chosen.metrics_host, chosen.metrics_port) if chosen.metrics_port else None,
-        shutdown_timeout_s=chosen.shutdown_timeout_ms / 1000,
-    )
+    return serve(gateway_service)
 
 
 if __name__ == "__main__":

@@ -155,6 +155,13 @@ class Settings(BaseSettings):
         "", description="PEM file of authorities that are trusted for calls to others, beside the system's"
     )
 
+    schema_registry_url: str = Field(
+        "", description="schema registry with the Confluent v7 REST API; empty: the files of schemas/ and their ids"
+    )
+    schema_registry_credentials: SecretStr = Field(
+        SecretStr(""), description="USER:PASSWORD for the schema registry; empty: none"
+    )
+
     anchor_key_file: str = Field("", description="PEM file of the ed25519 key that signs audit heads; empty: none")
     anchor_file: str = Field("", description="file that signed audit heads are appended to; empty: the topic only")
     anchor_interval_s: int = Field(900, ge=1, le=86_400, description="pause between two signings of audit heads")

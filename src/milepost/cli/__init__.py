@@ -18,6 +18,7 @@ from milepost.cli import (
     publish,
     reconcile,
     run,
+    schemas,
     simulate,
     tail,
     topics,
@@ -41,6 +42,7 @@ contract.app.command("preview")(preview.preview)
 app.add_typer(contract.app, name="contract")
 app.command("broker")(broker.broker)
 app.add_typer(topics.app, name="topics")
+app.add_typer(schemas.app, name="schemas")
 app.add_typer(clock.app, name="clock")
 app.add_typer(bench.app, name="bench")
 app.add_typer(audit.app, name="audit")

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from milepost import settings
-from milepost.observe import hosting, logs
+from milepost.observe import hosting
+from milepost.settings import Settings
 
 __all__ = ["app"]
 
@@ -74,38 +74,31 @@ def everything(
     _host(*chosen)
 
 
-def _join(chosen: settings.Settings) -> hosting.Service:
+def _join(chosen: Settings) -> hosting.Service:
     from milepost.join.wiring import join_service
 
     return join_service(chosen)
 
 
-def _ledger(chosen: settings.Settings) -> hosting.Service:
+def _ledger(chosen: Settings) -> hosting.Service:
     from milepost.ledger.wiring import ledger_service
 
     return ledger_service(chosen)
 
 
-def _clock(chosen: settings.Settings) -> hosting.Service:
+def _clock(chosen: Settings) -> hosting.Service:
     from milepost.clock.wiring import clock_service
 
     return clock_service(chosen)
 
 
-def _gateway(chosen: settings.Settings) -> hosting.Service:
+def _gateway(chosen: Settings) -> hosting.Service:
     from milepost.gateway.wiring import gateway_service
 
     return gateway_service(chosen)
 
 
-def _host(*makers: Callable[[settings.Settings], hosting.Service]) -> None:
-    try:
-        chosen = settings.load()
-    except settings.SettingsError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
-    logs.configure(chosen.log_level, chosen.log_format)
-    services = [lambda maker=maker: maker(chosen) for maker in makers]
-    address = (chosen.metrics_host, chosen.metrics_port) if chosen.metrics_port else None
-    status = hosting.host(services, metrics_address=address, shutdown_timeout_s=chosen.shutdown_timeout_ms / 1000)
-    raise typer.Exit(status)
+def _host(*makers: Callable[[Settings], hosting.Service]) -> None:
+    from milepost.processes import serve
+
+    raise typer.Exit(serve(*makers))

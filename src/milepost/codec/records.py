@@ -30,6 +30,7 @@ __all__ = [
     "Reader",
     "Undecodable",
     "Value",
+    "adopt",
     "decode",
     "decode_output",
     "encode",
@@ -95,7 +96,7 @@ class Reader:
                 "UNDECODABLE",
                 f"the value is a {schema.record} (schema id {schema.id}); this topic carries {self.record}",
             )
-        if schema is self._current:
+        if schema.version == self._current.version:  # of a version that is no file it is 0
             return self._body(value, start)
         return self._resolve(schema, value, start)
 
@@ -181,6 +182,16 @@ class _Encoders(dict[type, Encode]):
 
 _readers = _Readers()
 _encoders = _Encoders()
+
+
+def adopt(ids: Mapping[tuple[str, int], int]) -> None:
+    """Read and write with the ids that a registry service has for our schemas, by (record, version).
+
+    Before anything else is read or written: what a process wrote under other ids stays as it is.
+    """
+    installed().adopt(ids)
+    _readers.clear()
+    _encoders.clear()
 
 
 def read(topic: str, value: bytes, headers: Iterable[tuple[str, bytes]] = ()) -> Value:

@@ -1,14 +1,16 @@
-"""The schemas of `schemas/`: by id, by GUID, by record. Everything is read once and never changes.
+"""The schemas of `schemas/`: by id, by GUID, by record. Files are read once and never change.
 
 A file's id is its number in `ids.toml`. Its GUID, for producers that put one in a header instead, is the UUIDv5 of the
 SHA-256 of the schema's canonical JSON (sorted keys, no spaces) in the namespace uuid5(NAMESPACE_OID, "milepost"): it
-follows from the file alone. A registry that gives out GUIDs or ids of its own overrides both.
+follows from the file alone. A registry service that gives out ids of its own overrides them: `adopt` before anything
+is read or written, `learn` whenever somebody wrote with a schema that is not a file here.
 """
 
 import json
 import re
 import tomllib
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +19,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 import milepost
 
-__all__ = ["Registry", "RegistryError", "Schema", "installed", "schemas_dir"]
+__all__ = ["AwayError", "Registry", "RegistryError", "Schema", "installed", "schemas_dir"]
 
 _NAMESPACE = uuid5(NAMESPACE_OID, "milepost")
 _FILE = re.compile(r"([A-Za-z]+)-([0-9]+)\.avsc")
@@ -25,6 +27,10 @@ _FILE = re.compile(r"([A-Za-z]+)-([0-9]+)\.avsc")
 
 class RegistryError(Exception):
     """The schemas folder is missing or contradicts itself; the message names the file."""
+
+
+class AwayError(Exception):
+    """A registry service does not answer, or not as one: what stands behind an id cannot be known now."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,43 @@ class Registry:
             raise RegistryError(f"{self.root / 'ids.toml'}: {name!r} is no name of the form Record-VERSION.avsc")
         text = (self.root / "released" / name).read_text(encoding="utf-8")
         return Schema(number, match[1], int(match[2]), text)
+
+    def adopt(self, ids: Mapping[tuple[str, int], int]) -> None:
+        """Give the released schemas, by (record, version), the ids that a registry service has for them.
+
+        A file's own id keeps its meaning only where the service gives it to no other schema.
+        """
+        renamed = {
+            schema.id: replace(schema, id=ids[schema.record, schema.version])
+            for schema in self._by_id.values()
+            if (schema.record, schema.version) in ids
+        }
+        kept = {number: schema for number, schema in self._by_id.items() if number not in renamed}
+        self._by_id = kept | {schema.id: schema for schema in renamed.values()}
+        for schema in renamed.values():
+            self._by_guid[schema.guid] = schema
+            if self._current[schema.record].version == schema.version:
+                self._current[schema.record] = schema
+
+    def learn(self, key: int | UUID, text: str) -> Schema:
+        """Know what a registry service has behind an id or GUID. Raises `RegistryError` for what is no record."""
+        try:
+            definition = json.loads(text)
+            record = definition["name"].rpartition(".")[2]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RegistryError(f"schema {key} of the registry is no Avro record: {error}") from error
+        schema = Schema(key if isinstance(key, int) else 0, record, 0, text)
+        same = next((known for known in self._by_guid.values() if known.definition == definition), None)
+        schema = schema if same is None else replace(same, id=schema.id or same.id)
+        if isinstance(key, int):
+            self._by_id[key] = schema
+        else:
+            self._by_guid[key] = schema
+        return schema
+
+    def knows(self, key: int | UUID) -> bool:
+        """Whether the id or GUID is known."""
+        return key in (self._by_guid if isinstance(key, UUID) else self._by_id)
 
     def by_id(self, number: int) -> Schema | None:
         """The schema with that id, or None."""

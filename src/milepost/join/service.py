@@ -17,7 +17,7 @@ from milepost.join.options import JoinOptions
 from milepost.join.partition import PartitionJoin, Phase, Setting
 from milepost.join.restore import PartitionRefusedError, Store
 from milepost.join.watchdog import Watchdog
-from milepost.kafka.log import FencedError, GroupConsumer, GroupRefusedError, Log, LogError, TopicPartition
+from milepost.kafka.log import FencedError, GroupConsumer, GroupRefusedError, HoldError, Log, LogError, TopicPartition
 from milepost.observe import logs, metrics
 from milepost.observe.hosting import StoppedError
 
@@ -210,7 +210,7 @@ class JoinService:
                 await self._refused(str(refused))
                 continue
             except LogError as error:
-                await self._poll_failed(str(error))
+                await self._poll_failed(error)
                 continue
             self._refused_since, self._poll_failures = None, 0
             if found:
@@ -265,9 +265,11 @@ class JoinService:
             log.error("group refused", reason=reason)
         await asyncio.sleep(REFUSAL_PAUSE_S)
 
-    async def _poll_failed(self, reason: str) -> None:
+    async def _poll_failed(self, error: LogError) -> None:
         """After an exception the client may have passed over records that it did not return: all positions again."""
-        self._poll_failures += 1
+        reason = str(error)
+        # What only waits for others is waited for as long as it takes.
+        self._poll_failures = 1 if isinstance(error, HoldError) else self._poll_failures + 1
         for partition in self.partitions.values():
             partition.bump()
         log.error("poll failed", reason=reason, failures=self._poll_failures)

@@ -14,6 +14,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from milepost.codec.registry import AwayError
 from milepost.codec.wire import Record
 from milepost.kafka.assignor import CoPartitionAssignor
 from milepost.kafka.embedded import EmbeddedBrokerError, embedded_at
@@ -21,11 +22,13 @@ from milepost.kafka.log import (
     ChangelogStalledError,
     Committed,
     GroupRefusedError,
+    HoldError,
     Listener,
     LogError,
     Span,
     TopicPartition,
 )
+from milepost.kafka.schemas import Schemas, unknown_keys
 from milepost.kafka.transactions import KafkaProducer, translate, translated
 from milepost.settings import Settings
 
@@ -46,9 +49,16 @@ class KafkaGroupConsumer:
     """`log.GroupConsumer` on aiokafka."""
 
     def __init__(
-        self, settings: Settings, group: str, topics: Collection[str], listener: Listener, check_crcs: bool = True
+        self,
+        settings: Settings,
+        group: str,
+        topics: Collection[str],
+        listener: Listener,
+        check_crcs: bool = True,
+        schemas: Schemas | None = None,
     ) -> None:
         self._settings, self._group, self._listener, self._check_crcs = settings, group, listener, check_crcs
+        self._schemas = schemas
         self._prefix = settings.topic_prefix
         self._topics = [settings.topic(topic) for topic in topics]
         self._assignor = CoPartitionAssignor()
@@ -99,6 +109,13 @@ class KafkaGroupConsumer:
             if self._assignor.refusal is not None:
                 raise GroupRefusedError(self._assignor.refusal) from error
             raise translate(error) from error
+        if self._schemas is not None:
+            for records in found.values():
+                if unknown := unknown_keys(self._schemas.registry, records):
+                    try:
+                        await self._schemas.ensure(unknown)
+                    except AwayError as error:
+                        raise HoldError(str(error)) from error
         return {
             self._plain(partition): _records(partition, records, self._prefix) for partition, records in found.items()
         }
@@ -165,8 +182,8 @@ class _Relay(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
 class KafkaLog:
     """`log.Log` on the brokers that the settings name."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings, self._prefix = settings, settings.topic_prefix
+    def __init__(self, settings: Settings, schemas: Schemas | None = None) -> None:
+        self._settings, self._prefix, self._schemas = settings, settings.topic_prefix, schemas
         self._admin: AIOKafkaAdminClient | None = None
         self._raw: AIOKafkaConsumer | None = None
         # The embedded broker's transaction markers carry none.
@@ -240,7 +257,7 @@ class KafkaLog:
 
     def consumer(self, group: str, topics: Collection[str], listener: Listener) -> KafkaGroupConsumer:
         """A new member of the group."""
-        return KafkaGroupConsumer(self._settings, group, topics, listener, self._check_crcs)
+        return KafkaGroupConsumer(self._settings, group, topics, listener, self._check_crcs, self._schemas)
 
     def producer(self, transactional_id: str) -> KafkaProducer:
         """A new producer."""

@@ -18,6 +18,7 @@ __all__ = [
     "FencedError",
     "GroupConsumer",
     "GroupRefusedError",
+    "HoldError",
     "Listener",
     "Log",
     "LogError",
@@ -56,6 +57,10 @@ class Span(NamedTuple):
 
 class LogError(Exception):
     """The log did not do what was asked; the outcome of the running transaction is unknown (step 9)."""
+
+
+class HoldError(LogError):
+    """Records cannot be understood yet, because whoever knows their schema is away; they wait where they are."""
 
 
 class FencedError(LogError):

@@ -3,6 +3,7 @@
 from milepost.kafka.clients import KafkaLog
 from milepost.ledger.service import Ledger
 from milepost.observe.hosting import StoppedError
+from milepost.outbound.schema_registry import schemas_of
 from milepost.settings import Settings
 from milepost.sql.engine import DatabaseError, connect
 
@@ -19,7 +20,7 @@ def ledger_service(settings: Settings) -> Ledger:
     except DatabaseError as error:
         raise StoppedError(str(error)) from error
     return Ledger(
-        KafkaLog(settings),
+        KafkaLog(settings, schemas_of(settings)),
         engine,
         group=settings.ledger_group,
         prefix=settings.topic_prefix,
