@@ -1,9 +1,9 @@
 """Scenarios in the domain's words: `>` an event, `<` an output, `=` a total.
 
-A file begins with comments that say what it shows and a `contract:` block in YAML, which is merged over `BASE`. Then
-come sentences; an occurrence is named `milestone#occurrence`; `amended N` brings version N, whose differences are under
-`amendments: {N: ...}` in the head. `play` returns the file with its `<` and `=` lines as the fold gives them, so that
-comparing (or rewriting) a file is comparing text.
+A file begins with comments that say what it shows and a `contract:` block in YAML, which is merged over `BASE` (null
+leaves out what that has). Then come sentences; an occurrence is named `milestone#occurrence`; `amended N` brings
+version N, whose differences are under `amendments: {N: ...}` in the head. `play` returns the file with its `<` and `=`
+lines as the fold gives them, so that comparing (or rewriting) a file is comparing text.
 """
 
 import json
@@ -110,7 +110,8 @@ def _played(path: Path) -> tuple[Stage, str]:
     kept = [line for line in given if not line.startswith(("<", "="))]
     first = next(i for i, line in enumerate(kept) if line.startswith(">"))
     head = _head("\n".join(kept[:first]))
-    stage = Stage({**BASE, **(head.get("contract") or {})}, head.get("amendments") or {})
+    contract = {**BASE, **(head.get("contract") or {})}
+    stage = Stage({key: value for key, value in contract.items() if value is not None}, head.get("amendments") or {})
     written = kept[:first]
     for line in kept[first:]:
         written.append(line)

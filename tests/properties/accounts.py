@@ -92,11 +92,8 @@ def accepted(oracle: Oracle) -> dict[Key, int]:
     }
 
 
-def submissions(oracle: Oracle) -> dict[Key, int]:
-    """How many submissions each occurrence that can be signed has had, in the oracle's opinion."""
-    versions = oracle.terms.versions
-    told = [milestone for version in versions for milestone in version.milestones]
-    signed = {m.id for m in told} - {m.id for m in told if not m.approval}
+def submissions(oracle: Oracle, signed: frozenset[str]) -> dict[Key, int]:
+    """How many submissions each occurrence of these milestones has had, in the oracle's opinion."""
     found = {key: len(entry.submissions) for key, entry in oracle.accepted.items() if key[0] in signed}
     return {key: number for key, number in found.items() if number}
 
@@ -142,7 +139,7 @@ def difference(contract: Contract, events: Sequence[Event], *, every: bool = Tru
             ("held", account.held, oracle.held),
             ("released", account.released, oracle.released),
             ("accepted since", account.accepted(), accepted(oracle)),
-            ("submissions", account.submissions(), submissions(oracle)),
+            ("submissions", account.submissions(), submissions(oracle, signed)),
         ]
         for what, fold_says, oracle_says in found:
             if fold_says != oracle_says:

@@ -25,8 +25,8 @@ FAULTS = {
     "retention is rounded line by line": Fault(
         0,
         "rules/retention.py",
-        "wanted = target(terms, subject_by, account.original_value_minor)",
-        "wanted = account.held_minor + target(terms, {version: subject_minor}, None)",
+        "wanted = target(terms, together(account.subject_by, parts), account.original_value_minor)",
+        "wanted = account.held_minor + target(terms, parts, None)",
     ),
     "retention has no cap": Fault(1, "rules/retention.py", "if cap is None else", "if True else"),
     "the cap is a percentage of the fees": Fault(
@@ -39,7 +39,7 @@ FAULTS = {
         2, "money.py", "(parts[i] - exact[i], i)", "(parts[i] - exact[i], -i)"
     ),
     "half even is half up": Fault(31, "money.py", "(rounding != HALF_EVEN or quotient & 1)", "True"),
-    "a tier bills above itself only": Fault(2, "entitlement.py", "if tier <= completion", "if tier < completion"),
+    "a tier bills above itself only": Fault(2, "claims.py", "if tier <= completion", "if tier < completion"),
     "a correction waits for signatures": Fault(0, "entitlement.py", "if level < self.found.level:", "if False:"),
     "credits are never raised": Fault(27, "billing.py", "    if gross == 0:", "    if gross <= 0:"),
     "early signatures are lost": Fault(0, "entitlement.py", "NOT_OPEN if self.below else WAITING", "NOT_OPEN"),

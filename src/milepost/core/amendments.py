@@ -4,12 +4,12 @@ It is the claim of `@amendment`, one occurrence a version. The policy is that of
 put up for signing when the one before it is in force. A version that is in force stays so.
 """
 
-from milepost.core import lifecycle, settlement, time_and_materials
+from milepost.core import lifecycle, posting, settlement, time_and_materials
 from milepost.core.calendar import END_OF_TIME
-from milepost.core.claims import REJECTED, TIMED_OUT
+from milepost.core.claims import REJECTED, TIMED_OUT, Assessment
 from milepost.core.contract import Completed, Contract
 from milepost.core.engagement import Engagement
-from milepost.core.entitlement import WAITING, Assessment, assess
+from milepost.core.entitlement import WAITING, assess
 from milepost.core.events import ApprovalDecision, EngagementEvent
 from milepost.core.facts import Decision, Occurrence, Place, contract_key, due_key
 from milepost.core.gates import During, Every
@@ -97,9 +97,11 @@ def advance(engagement: Engagement) -> tuple[Place, ...]:
         part.accepted = [(found.accepted[-1][0], "100")]
         engagement.save_occurrence(place, part)
         account.version += 1
+        account.amended_at = max(part.accepted[0][0], account.amended_at or part.accepted[0][0])
         engagement.load_terms()
         note_due(engagement)
         time_and_materials.recount(engagement, amended=True)
+        posting.recount(engagement)
         moved.append(place)
     return tuple(moved)
 

@@ -2,12 +2,11 @@
 
 from milepost.core import money
 from milepost.core.calendar import local_date
-from milepost.core.claims import percent_text
+from milepost.core.claims import Assessment, percent_text
 from milepost.core.clawing import claw, clawed
 from milepost.core.contract import Milestone
 from milepost.core.disputes import credit_milestone
 from milepost.core.engagement import Engagement
-from milepost.core.entitlement import Assessment
 from milepost.core.facts import Occurrence, Place
 from milepost.core.outputs import InvoiceLine
 from milepost.core.posting import credit, post, subject_of
@@ -62,10 +61,12 @@ def _difference(engagement: Engagement, place: Place, part: Occurrence, found: A
     corrected = bool(found.accepted) and found.governing is None
     # a credit that a correction brought is dated like it; one that a late fact brought, like the fact
     at = (found.accepted_at if gross > 0 or corrected else None) or engagement.at
-    subject = subject_of(engagement, terms.subject(definition), part.billed_minor, part.subject_minor, gross, at)
+    withheld = engagement.agreed.withholding(at).subject(definition)
+    subject = subject_of(engagement, withheld, part.billed_minor, part.subject_minor, gross, at)
     kind = _kind(part, found, gross, period)
     part.lines += 1
-    post(engagement, place, "fee", _line(engagement, place, part, found, kind, gross, at), subject)
+    line = _line(engagement, place, part, found, kind, gross, at)
+    post(engagement, place, "fee", line, subject, ("fee", part.lines))
     if gross > 0:
         part.charge_revision = part.lines
     else:

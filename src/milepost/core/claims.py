@@ -19,11 +19,19 @@ __all__ = [
     "Submission",
     "content_hash",
     "percent_text",
+    "reached",
 ]
 
 SUPERSEDED, REJECTED, CORRECTED, TIMED_OUT = "SUPERSEDED", "REJECTED", "CORRECTED", "TIMED_OUT"
 
 _NOTHING = Decimal(0)
+
+
+def reached(milestone: Milestone, completion: Decimal) -> Decimal:
+    """What can bill of a completion: the highest tier reached, or with `partial: any` the percentage itself."""
+    if milestone.partial_any:
+        return completion
+    return max((tier for tier in map(money.percent, milestone.tiers) if tier <= completion), default=_NOTHING)
 
 
 def content_hash(

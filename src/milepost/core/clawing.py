@@ -3,9 +3,9 @@
 import msgspec
 
 from milepost.core.calendar import local_date
+from milepost.core.claims import Assessment
 from milepost.core.contract import KpiGate
 from milepost.core.engagement import Engagement
-from milepost.core.entitlement import Assessment
 from milepost.core.facts import Occurrence, Place
 from milepost.core.gates import leaves
 from milepost.core.outputs import InvoiceLine
@@ -60,7 +60,7 @@ def claw(engagement: Engagement, place: Place, part: Occurrence, line: InvoiceLi
         },
     )
     subject = subject_of(engagement, True, part.billed_minor, part.subject_minor, gross, last.at)
-    post(engagement, place, "fee", line, subject)
+    post(engagement, place, "fee", line, subject, ("fee", part.lines))
     credit(engagement, place, "fee", part.lines - 1, -gross)
     part.billed_minor += gross
     part.subject_minor += subject

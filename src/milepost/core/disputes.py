@@ -105,7 +105,7 @@ def credit_milestone(engagement: Engagement, place: Place, completion: str) -> N
         )
         part.billed_minor += gross
         part.subject_minor += subject
-        post(engagement, place, f"dispute:{item.dispute}", line, subject)
+        post(engagement, place, f"dispute:{item.dispute}", line, subject, ("fee", part.lines))
 
 
 def credit_hours(engagement: Engagement, month: str) -> None:
@@ -136,7 +136,7 @@ def _credit_tally(engagement: Engagement, place: Place, part: Month, tally: Tall
     )
     tally.billed_minor += gross
     tally.subject_minor += subject
-    post(engagement, place, f"dispute:{item.dispute}", line, subject)
+    post(engagement, place, f"dispute:{item.dispute}", line, subject, (item.effect, tally.lines))
 
 
 def _line(engagement: Engagement, place: Place, item: Owed, gross: int, revision: int, completion: str) -> InvoiceLine:

@@ -7,8 +7,9 @@ from milepost.core import gates as gating
 from milepost.core import ids
 from milepost.core.amended import Amended, amended, last_accepted
 from milepost.core.calendar import END_OF_TIME, instant_text, start_of_day
+from milepost.core.claims import Assessment, Regime
 from milepost.core.contract import DateGate, Gate, KpiGate, Milestone, MilestoneGate, RateCard, RegulatorGate, Success
-from milepost.core.entitlement import Assessment, Regime, assess
+from milepost.core.entitlement import assess
 from milepost.core.events import ClockTick, Event, Evidence, KpiEvent, Received, RegulatorDecision, UsageEvent
 from milepost.core.facts import (
     Account,
@@ -67,6 +68,8 @@ class Engagement:
         self.received = received
         self.at = dated(received.event)
         self.cause = cause_of(received.event)
+        tick = staged.load(clock_key(), int)
+        self.last_tick = -END_OF_TIME if tick is None else tick  # the partition's clock, or the beginning of time
         self.outputs: list[Output] = []
         self.account = staged.load(account_key(name), Account) or Account()
         self.terms: Terms | None = None
@@ -101,10 +104,10 @@ class Engagement:
         return END_OF_TIME if self.account.terminated_at is None else self.account.terminated_at
 
     @property
-    def last_tick(self) -> int:
-        """The partition's clock: the last tick, or the beginning of time."""
-        tick = self.staged.load(clock_key(), int)
-        return -END_OF_TIME if tick is None else tick
+    def reached(self) -> int:
+        """By when days have come: the last tick, or the signature of an amendment that is dated later."""
+        signed = self.account.amended_at
+        return self.last_tick if signed is None else max(signed, self.last_tick)
 
     def occurrence(self, place: Place) -> Occurrence:
         """The part of an occurrence; a new one until it is saved."""
@@ -265,7 +268,7 @@ class Engagement:
                 gating.Under(
                     reign.since,
                     reign.until,
-                    reign.since <= self.last_tick,
+                    reign.since <= self.reached,
                     gating.resolve(gates_of(reign.terms.milestones[place.milestone]), spans_of, reversals_of),
                 )
                 for reign in terms.reigns
@@ -324,8 +327,7 @@ class Engagement:
         """The milestone as agreed at the instant (now, if None); as agreed last, where it is not agreed then."""
         terms = self.agreed
         if len(terms.versions) > 1:
-            now = max(self.last_tick, self.at) if at is None else at
-            found = terms.at(now).milestones.get(place.milestone)
+            found = terms.at(self.reached if at is None else at).milestones.get(place.milestone)
             if found is not None:
                 return found
         return terms.milestones[place.milestone]
@@ -345,7 +347,7 @@ class Engagement:
     def dropped(self, place: Place) -> bool:
         """Whether an amendment left the milestone out, and its day has come."""
         since = self.agreed.dropped.get(place.milestone)
-        return since is not None and since <= max(self.last_tick, self.at)
+        return since is not None and since <= self.reached
 
     def last_accepted(self, milestone: str, before: int) -> int | None:
         """When more of a milestone was accepted last before the instant; None if nothing of it was accepted by then."""

@@ -4,8 +4,8 @@ A pure function over dated facts: it walks once over the instants that they name
 signatures and what is accepted. So the order of arrival cannot matter, a repeated event changes nothing, and a late
 fact changes what it would have changed in time.
 
-At one instant deadlines come first, then the report, then the submission that it opens, then decisions in the order
-in which they arrived, then acceptance.
+At one instant deadlines come first, then an amendment's beginning, then the report, then the submission that it
+opens, then decisions in the order in which they arrived, then acceptance.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,6 +23,7 @@ from milepost.core.claims import (
     Regime,
     Submission,
     content_hash,
+    reached,
 )
 from milepost.core.contract import Completed, EvidenceGate, Milestone, Policy
 from milepost.core.facts import Decision, Report
@@ -31,20 +32,13 @@ from milepost.core.pricing import NO_BASIS, Basis, Pricing
 from milepost.core.rules.approvals import COUNTED, NOT_OPEN, OUTSIDE_WINDOW, Ballot, signers
 from milepost.core.rules.deadlines import Clock
 
-__all__ = ["STALE_SUBMISSION", "WAITING", "Assessment", "Regime", "Submission", "assess", "reached"]
+__all__ = ["STALE_SUBMISSION", "WAITING", "assess"]
 
 STALE_SUBMISSION = "STALE_SUBMISSION"
 WAITING = "WAITING"  # a signature that overtook the trigger
 
 _WHOLE = Decimal(100)
 _NOTHING = Decimal(0)
-
-
-def reached(milestone: Milestone, completion: Decimal) -> Decimal:
-    """What can bill of a completion: the highest tier reached, or with `partial: any` the percentage itself."""
-    if milestone.partial_any:
-        return completion
-    return max((tier for tier in map(money.percent, milestone.tiers) if tier <= completion), default=_NOTHING)
 
 
 class _Walk:
@@ -95,7 +89,9 @@ class _Walk:
                 self.policy = regime.policy
                 for submission in self.found.submissions:
                     if submission.alive:
-                        submission.ballot.govern(regime.policy)
+                        submission.ballot.govern(regime.policy, regime.since)
+                        if not submission.ballot.complete and submission is not self.found.submissions[-1]:
+                            submission.close(SUPERSEDED, at)
 
     def required(self, level: Decimal, at: int) -> bool:
         """Whether all of `requires` holds at the instant for a claim of `level` percent."""
@@ -366,8 +362,8 @@ def assess(
         if at > until:
             break
         reported, decided = dated[at]
-        walk.follow(at)
         walk.time_out(at)
+        walk.follow(at)
         if reported:
             walk.take_report(reported[-1], at)
         walk.restate(at)

@@ -42,6 +42,7 @@ __all__ = [
     "hold_key",
     "kpi_key",
     "line_key",
+    "lines_of",
     "occurrence_key",
     "occurrences_of",
     "parked_key",
@@ -195,6 +196,7 @@ class LineFacts(msgspec.Struct, array_like=True):
     gross_minor: int
     accepted_at: int
     credited_minor: int = 0  # by later lines, whatever raised them
+    subject_minor: int = 0  # the part that is subject to retention, less what credits took of it
 
     @property
     def uncredited_minor(self) -> int:
@@ -237,6 +239,8 @@ class Account(msgspec.Struct, array_like=True):
     subject_by: dict[int, int] = {}  # version -> the part of `subject_minor` accepted in its time
     excess_minor: int = 0  # the part of `released_minor` that a lower rate gave back
     signoff_waits: tuple[str, ...] = ()  # decisions on the sign-off that wait for a submission still to come
+    amended_at: int | None = None  # when the last of the amendments in force was signed
+    caught_up_version: int = 0  # up to which versions that govern everything have given back what they leave over
 
 
 class ParkedEvent(msgspec.Struct, frozen=True, array_like=True):
@@ -299,6 +303,11 @@ def hold_key(engagement: str, number: int) -> bytes:
 def line_key(engagement: str, line: str) -> bytes:
     """Where it is kept what a line was."""
     return f"{engagement}/line/{escape(line)}".encode()
+
+
+def lines_of(engagement: str) -> tuple[bytes, bytes]:
+    """The range of keys (start, stop) in which an engagement's lines are."""
+    return f"{engagement}/line/".encode(), f"{engagement}/line0".encode()  # "0" comes after "/"
 
 
 def filing_key(engagement: str, filing: str) -> bytes:

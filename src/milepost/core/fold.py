@@ -26,10 +26,10 @@ from milepost.core import (
 )
 from milepost.core.calendar import END_OF_TIME, start_of_day
 from milepost.core.checks import check
-from milepost.core.claims import percent_text
+from milepost.core.claims import Assessment, percent_text
 from milepost.core.contract import DateGate, RateCard
 from milepost.core.engagement import Engagement
-from milepost.core.entitlement import STALE_SUBMISSION, WAITING, Assessment
+from milepost.core.entitlement import STALE_SUBMISSION, WAITING
 from milepost.core.events import ApprovalDecision, ClockTick, EngagementEvent, MilestoneEvent, Received
 from milepost.core.facts import Occurrence, Place, clock_key, contract_key, due_key, due_place, occurrence_key
 from milepost.core.gates import leaves
@@ -128,8 +128,10 @@ def _tick(staged: Staged, received: Received) -> list[Output]:
     outputs: list[Output] = []
     for (_, name), places in due.items():
         engagement = Engagement(staged, name, received)
+        engagement.last_tick = -END_OF_TIME if last is None else last
         for place in dict.fromkeys(places):
-            timeouts.fire(engagement, place)
+            timeouts.fire(engagement, place, at)
+        engagement.last_tick = at
         version = engagement.account.version
         moved = amendments.advance(engagement)
         if moved or any(place.milestone == AMENDMENT for place in places):

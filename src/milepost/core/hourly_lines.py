@@ -103,9 +103,9 @@ def _raise(engagement: Engagement, month: str, tally: Tally, gross: int, allowed
         evidence=(),
         attributes=attributes,
     )
-    withheld = contract.retention is not None and "time_and_materials" not in contract.retention.exempt
+    withheld = not terms.withholding(at).exempts("time_and_materials")
     subject = subject_of(engagement, withheld, tally.billed_minor, tally.subject_minor, gross, at)
-    post(engagement, place, effect, line, subject)
+    post(engagement, place, effect, line, subject, (effect, tally.lines))
     if gross > 0:
         tally.charge_revision = tally.lines
     else:

@@ -4,7 +4,7 @@ A state is derived from facts, never stored and stepped, so that late facts can 
 table allows. The fold asserts that each change is in the table.
 """
 
-from milepost.core.entitlement import Assessment
+from milepost.core.claims import Assessment
 
 __all__ = ["STATES", "TRANSITIONS", "derive"]
 

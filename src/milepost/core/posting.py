@@ -4,15 +4,17 @@ Whoever raises a line (a fee's difference, hours, a dispute, a clawback) decides
 retention; everything else about money happens here, the same for all.
 """
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from milepost.core.engagement import Engagement
-from milepost.core.facts import LineFacts, Place, line_key
+from milepost.core.facts import LineFacts, Place, line_key, lines_of
 from milepost.core.holds import hold, take_back
 from milepost.core.outputs import InvoiceLine, RetentionEvent
 from milepost.core.rules import retention
 
-__all__ = ["credit", "note", "post", "raise_retention", "subject_of"]
+__all__ = ["credit", "note", "post", "raise_retention", "recount", "subject_of"]
 
 
 def subject_of(engagement: Engagement, subject: bool, billed: int, subject_billed: int, gross: int, at: int) -> int:
@@ -30,39 +32,82 @@ def subject_of(engagement: Engagement, subject: bool, billed: int, subject_bille
     return 0 if late or not subject else max(0, gross + min(0, beyond))
 
 
-def post(engagement: Engagement, place: Place, effect: str, line: InvoiceLine, subject: int) -> InvoiceLine:
-    """Raise a line whose retention is still to be computed, from `subject` of its gross; returns it complete."""
+def post(
+    engagement: Engagement,
+    place: Place,
+    effect: str,
+    line: InvoiceLine,
+    subject: int,
+    charges: tuple[str, int],
+) -> InvoiceLine:
+    """Raise a line whose retention is still to be computed, from `subject` of its gross; returns it complete.
+
+    `charges`: the effect and the last revision of the lines that a credit takes from.
+    """
     account = engagement.account
-    version = _version(engagement, line) if subject else 0
-    retained = retention.change(account, engagement.agreed, subject, version) if subject else 0
+    parts = _taken(engagement, place, line, -subject, *charges) if subject < 0 else _added(engagement, line, subject)
+    retained = retention.change(account, engagement.agreed, parts) if parts else 0
     line = replace(line, retained_minor=retained, payable_minor=line.gross_minor - retained)
     account.gross_minor += line.gross_minor
     account.payable_minor += line.payable_minor
     account.subject_minor += subject
-    if subject:
-        account.subject_by[version] = account.subject_by.get(version, 0) + subject
+    account.subject_by = retention.together(account.subject_by, parts)
     account.held_minor += retained
     engagement.outputs.append(line)
     engagement.audit("LINE", line.kind, line.line_id)
-    note(engagement, place, effect, line)
+    note(engagement, place, effect, line, max(subject, 0))
     if retained:
         _withhold(engagement, place, effect, line, retained)
     return line
 
 
-def _version(engagement: Engagement, line: InvoiceLine) -> int:
-    """In whose time a line's gross was accepted; a credit's is that of the charge that it corrects."""
-    at = line.accepted_at
-    if line.gross_minor < 0 and line.corrects_line_id is not None:
-        charge = engagement.staged.load(line_key(engagement.name, line.corrects_line_id), LineFacts)
-        at = at if charge is None else charge.accepted_at
-    return engagement.agreed.withholding(at).contract.version
+def _added(engagement: Engagement, line: InvoiceLine, subject: int) -> dict[int, int]:
+    """What a charge adds to what is subject to retention, by the version in whose time it was accepted."""
+    return {engagement.agreed.withholding(line.accepted_at).contract.version: subject} if subject else {}
 
 
-def note(engagement: Engagement, place: Place, effect: str, line: InvoiceLine) -> None:
-    """Keep what a dispute must know of a line."""
-    known = LineFacts(place.milestone, place.occurrence, effect, line.revision, line.gross_minor, line.accepted_at)
-    engagement.staged.save(line_key(engagement.name, line.line_id), known)
+def _taken(
+    engagement: Engagement, place: Place, line: InvoiceLine, subject: int, effect: str, revision: int
+) -> dict[int, int]:
+    """The same of a credit, which takes from the charge that it corrects, then from the others, the latest first."""
+    parts: dict[int, int] = {}
+    for key in _charges(engagement, place, line, effect, revision):
+        charge = engagement.staged.load(key, LineFacts)
+        if charge is not None and charge.subject_minor > 0:
+            taken = min(subject, charge.subject_minor)
+            charge.subject_minor -= taken
+            subject -= taken
+            version = engagement.agreed.withholding(charge.accepted_at).contract.version
+            parts[version] = parts.get(version, 0) - taken
+            engagement.staged.save(key, charge)
+        if not subject:
+            break
+    return parts
+
+
+def _charges(engagement: Engagement, place: Place, line: InvoiceLine, effect: str, revision: int) -> Iterator[bytes]:
+    if line.corrects_line_id is not None:
+        yield line_key(engagement.name, line.corrects_line_id)
+    for number in range(revision, 0, -1):
+        yield line_key(engagement.name, place.identify("line", engagement.name, effect, number))
+
+
+def recount(engagement: Engagement) -> None:
+    """Count anew in the time of which version gross was accepted: an amendment may govern what was billed before it."""
+    found: dict[int, int] = {}
+    for key in engagement.staged.keys(*lines_of(engagement.name)):
+        line = engagement.staged.load(key, LineFacts)
+        if line is not None and line.subject_minor:
+            version = engagement.agreed.withholding(line.accepted_at).contract.version
+            found[version] = found.get(version, 0) + line.subject_minor
+    engagement.account.subject_by = found
+
+
+def note(engagement: Engagement, place: Place, effect: str, line: InvoiceLine, subject: int = 0) -> None:
+    """Keep what a dispute, a credit or an amendment must know of a line."""
+    facts = LineFacts(place.milestone, place.occurrence, effect, line.revision, line.gross_minor, line.accepted_at)
+    facts.subject_minor = subject
+    engagement.staged.save(line_key(engagement.name, line.line_id), facts)
 
 
 def credit(engagement: Engagement, place: Place, effect: str, revision: int, amount: int) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from milepost.core.calendar import instant_text
+from milepost.core.claims import Assessment, Submission
 from milepost.core.contract import Completed, DateGate, EvidenceGate, Gate, KpiGate, RegulatorGate, Success
 from milepost.core.engagement import Engagement
-from milepost.core.entitlement import Assessment, Submission
 from milepost.core.events import Evidence
 from milepost.core.facts import Decision, FilingDecision, KpiValue, Occurrence, Place
 from milepost.core.gates import leaves, true_at

@@ -6,8 +6,7 @@ from milepost.core.engagement import Engagement
 from milepost.core.events import ClockTick, Evidence
 from milepost.core.facts import Occurrence, Place, Timer
 from milepost.core.outputs import ApprovalRequest
-from milepost.core.signing import is_signable
-from milepost.core.timeouts import asked, passed_reminders
+from milepost.core.timeouts import asked, awaits, passed_reminders
 
 __all__ = ["request"]
 
@@ -24,10 +23,11 @@ def request(engagement: Engagement, place: Place, part: Occurrence, found: Asses
         for step in range(len(submission.ballot.granted)):
             key = f"{submission.number}.{step + 1}"
             before = part.requests.get(key, "")
-            open_now = submission.alive and (engagement.account.terminated_at is None or is_signable(place))
+            open_now = submission.alive and awaits(engagement, place)
             kind, role = _kind(submission, step, before, open_now), submission.ballot.steps()[step].role
             stage = submission.ballot.stage(step) if kind == "ESCALATED" else 0
-            words = f"{kind}{f':{stage}' if stage > 1 else ''} {submission.content} {role}"
+            mark = submission.ballot.mark(step) + (f":{stage}" if stage > 1 else "")
+            words = f"{kind}{mark} {submission.content} {role}"
             if kind is not None and before != words:
                 if before.startswith(_ASKED) and _role(before) != role:
                     # an amendment gave the step to another role
@@ -62,7 +62,7 @@ def _kind(submission: Submission, step: int, before: str, open_now: bool) -> str
         if step in ballot.open_steps():
             return "ESCALATED" if ballot.stage(step) else "REQUESTED"
         return "SUPERSEDED" if before.startswith(_OPEN) else None
-    return "SUPERSEDED" if before.startswith(_OPEN) else before.partition(" ")[0] or None
+    return "SUPERSEDED" if before.startswith(_OPEN) else before.partition(" ")[0].partition("@")[0] or None
 
 
 def _say(
@@ -130,11 +130,13 @@ def _take_back(engagement: Engagement, place: Place, part: Occurrence, found: As
         number, step = (int(text) for text in key.split("."))
         if not said.startswith(_OPEN):
             continue
-        if number > len(found.submissions) or step > len(found.submissions[number - 1].ballot.steps()):
+        undone = number > len(found.submissions)
+        if undone or step > len(found.submissions[number - 1].ballot.steps()):
             content, role = said.split(" ", 2)[1:]
             _raise(engagement, place, part, key, "SUPERSEDED", content, role)
             part.requests[key] = f"SUPERSEDED {content} {role}"
-            part.timers.pop(f"{key} {content}", None)
+        if undone:
+            part.timers = {known: timer for known, timer in part.timers.items() if not known.startswith(f"{key} ")}
 
 
 def _raise(

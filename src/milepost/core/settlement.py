@@ -72,13 +72,14 @@ def release(engagement: Engagement) -> None:
 
 
 def give_back(engagement: Engagement) -> None:
-    """Pay out what is held beyond what an amendment's lower rate withholds: one release, before fees' differences."""
+    """Pay out what is held beyond what an amendment of everything withholds: one release, before fees' differences."""
     account, terms = engagement.account, engagement.agreed
-    if account.suspended:
+    number = max((v.contract.version for v in terms.versions[1:] if v.mode == "catch_up"), default=0)
+    if account.suspended or number <= account.caught_up_version:
         return
+    account.caught_up_version = number
     amount = retention.excess(account, terms)
     if amount > 0:
-        number = max(v.contract.version for v in terms.versions[1:] if v.mode == "catch_up")
         account.excess_minor += amount
         pay_out(engagement, f"v{number}", amount, engagement.at, END_OF_TIME, excess=True)
 

@@ -6,8 +6,9 @@ hashes, early and late signatures, rejections and separation of duties are those
 
 from milepost.core import gates
 from milepost.core.calendar import END_OF_TIME
+from milepost.core.claims import Assessment, Regime
 from milepost.core.engagement import Engagement
-from milepost.core.entitlement import Assessment, Regime, assess
+from milepost.core.entitlement import assess
 from milepost.core.events import EngagementEvent
 from milepost.core.facts import Place, Report
 from milepost.core.pricing import Agreed

@@ -2,8 +2,9 @@
 
 from milepost.core import lifecycle, settlement
 from milepost.core.calendar import END_OF_TIME, local_date
+from milepost.core.claims import Assessment
 from milepost.core.engagement import Engagement
-from milepost.core.entitlement import WAITING, Assessment
+from milepost.core.entitlement import WAITING
 from milepost.core.facts import Place
 from milepost.core.outputs import MilestoneStatus, Missing
 from milepost.core.rules import moments, spans

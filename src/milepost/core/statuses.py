@@ -9,7 +9,7 @@ from milepost.core import gates as gating
 from milepost.core import lifecycle, money
 from milepost.core.billing import entitled, taken
 from milepost.core.calendar import END_OF_TIME, until_text
-from milepost.core.claims import Submission, percent_text
+from milepost.core.claims import Assessment, Submission, percent_text, reached
 from milepost.core.contract import (
     AllOf,
     AnyOf,
@@ -25,7 +25,7 @@ from milepost.core.contract import (
     Success,
 )
 from milepost.core.engagement import Engagement
-from milepost.core.entitlement import WAITING, Assessment, reached
+from milepost.core.entitlement import WAITING
 from milepost.core.facts import Occurrence, Place, Report
 from milepost.core.gates import carries, leaves
 from milepost.core.invariants import LifecycleError

@@ -21,6 +21,7 @@ from milepost.core.contract import (
     PercentOfValue,
     Policy,
     RegulatorGate,
+    Retention,
     Success,
 )
 from milepost.core.gates import leaves
@@ -135,9 +136,11 @@ class Terms:
 
     def cap_minor(self, original_value_minor: int | None) -> int | None:
         """The most that is withheld, or None; a percentage is of the value first agreed or of this version's."""
-        retention = self.contract.retention
-        if retention is None or retention.cap is None:
+        agreed = [version.contract.retention for version in self.versions if version.contract.retention is not None]
+        if not agreed or agreed[-1].cap is None:
             return None
+        retention = agreed[-1]
+        assert retention.cap is not None
         if retention.cap.amount_minor is not None:
             return retention.cap.amount_minor
         value = original_value_minor if retention.cap.basis == "original" else self.contract.value_minor
@@ -164,19 +167,13 @@ class Terms:
                 found = terms
         return found
 
-    def withheld_by(self, version: int) -> "Terms":
-        """The version whose retention applies to gross accepted in the time of `version`: a catch_up takes all."""
-        found = self.versions[0]
-        for terms in self.versions[1:]:
-            if terms.mode == "catch_up" or terms.contract.version <= version:
-                found = terms
-        return found
-
     def subject(self, milestone: Milestone) -> bool:
         """Whether retention is withheld from the milestone's lines."""
-        retention = self.contract.retention
-        kind = "success_fees" if is_success(milestone) else "milestones"
-        return retention is not None and milestone.retained and kind not in retention.exempt
+        return milestone.retained and not self.exempts("success_fees" if is_success(milestone) else "milestones")
+
+    def exempts(self, kind: str) -> bool:
+        """Whether nothing is ever withheld from lines of a kind; without retention it is as if its rate were 0."""
+        return kind in (self.contract.retention or Retention(rate="0")).exempt
 
     def holds_role(self, person: str, role: str, at: int) -> bool:
         """Whether the person holds the role at that instant; `from` and `until` are local days, both included."""

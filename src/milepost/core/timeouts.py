@@ -11,38 +11,49 @@ from milepost.core.calendar import END_OF_TIME
 from milepost.core.claims import Assessment, Submission
 from milepost.core.engagement import Engagement
 from milepost.core.facts import Occurrence, Place, due_key
-from milepost.core.signing import is_signable, submitted
+from milepost.core.signing import SIGNOFF, is_signable, submitted
 from milepost.core.terms import AMENDMENT
 
-__all__ = ["asked", "fire", "next_reminder", "passed_reminders", "schedule"]
+__all__ = ["asked", "awaits", "fire", "next_reminder", "passed_reminders", "schedule"]
+
+
+def awaits(engagement: Engagement, place: Place) -> bool:
+    """Whether signatures are still asked for: not for what was dropped, after a termination for the sign-off only."""
+    if engagement.account.terminated_at is not None:
+        return place == SIGNOFF
+    return not engagement.dropped(place)
 
 
 def asked(engagement: Engagement, place: Place, found: Assessment) -> Iterator[tuple[Submission, int]]:
-    """The steps (counted from 0) that somebody is to sign now; after a termination only those of the sign-off."""
-    if engagement.account.terminated_at is None or is_signable(place):
-        for submission in found.submissions:
-            if submission.alive:
-                for step in submission.ballot.open_steps():
-                    yield submission, step
+    """The steps (counted from 0) that somebody is to sign now."""
+    if awaits(engagement, place):
+        yield from _open(found)
 
 
-def fire(engagement: Engagement, place: Place) -> None:
-    """Keep what the tick fires: of each step one stage."""
+def _open(found: Assessment) -> Iterator[tuple[Submission, int]]:
+    for submission in found.submissions:
+        if submission.alive:
+            for step in submission.ballot.open_steps():
+                yield submission, step
+
+
+def fire(engagement: Engagement, place: Place, tick: int) -> None:
+    """Keep what the tick fires, of each step one stage: of what waits as it comes, not of what it brings about."""
     if not (is_signable(place) or place.milestone in engagement.agreed.milestones):
         return
-    part = engagement.occurrence(place)
-    if not part.timers or engagement.account.suspended:
+    part, account = engagement.occurrence(place), engagement.account
+    if not part.timers or account.suspended or (account.terminated_at is not None and place != SIGNOFF):
         return
     if place.milestone == AMENDMENT:
         found = amendments.submitted(engagement, place)
     else:
         found = submitted(engagement, place) if is_signable(place) else engagement.assess(place)
-    for submission, step in asked(engagement, place, found):
+    for submission, step in _open(found):
         ballot = submission.ballot
         fires_at, deadline = ballot.fires_at(step), ballot.deadline(step)
         timer = part.timers.get(ballot.key(step))
-        if timer is not None and deadline is not None and fires_at is not None and fires_at <= engagement.last_tick:
-            timer.fired = [*timer.fired[: ballot.stage(step)], (deadline, engagement.last_tick)]
+        if timer is not None and deadline is not None and fires_at is not None and fires_at <= tick:
+            timer.fired = [*timer.fired[: ballot.stage(step)], (deadline, tick)]
             engagement.save_occurrence(place, part)
 
 

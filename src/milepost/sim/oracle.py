@@ -14,7 +14,7 @@ from milepost.sim.oracle_amendments import signed
 from milepost.sim.oracle_books import Books
 from milepost.sim.oracle_clawback import Amount, clawed_back
 from milepost.sim.oracle_days import start_of
-from milepost.sim.oracle_deadlines import Deadlines, Request
+from milepost.sim.oracle_deadlines import Deadlines, Waiting
 from milepost.sim.oracle_disputes import Disputes
 from milepost.sim.oracle_facts import SIGNOFF, Facts, Key
 from milepost.sim.oracle_hours import Hours, Runs, worth
@@ -39,7 +39,7 @@ class Oracle:
         self.amendments: dict[Key, Accepted] = {}
         self._followed = 1
         self._credited = 0  # how many upheld disputes
-        self._deadlines = Deadlines()
+        self._deadlines = Deadlines(contract)
         self._open = False
         self._suspended = False
         self._changed_at: int | None = None
@@ -94,14 +94,13 @@ class Oracle:
         if isinstance(event, ClockTick) and (before is None or event.at > before):
             self._runs.tick(event.at, self.terms.zone)
             over = facts.terminated is not None
-            waiting = [request for request in self._waiting() if not over or request.key[0] == SIGNOFF]
+            waiting = [found for found in self._waiting() if not over or found.request.key[0] == SIGNOFF]
             if not self._suspended:
                 self._deadlines.tick(waiting, event.at)
         self.terms, self.amendments = signed(facts, self.contract, self._deadlines)
         facts = Facts(self.contract, self._arrived, partial(left_out, self.terms))
         self.accepted = assessed(facts, self.terms, self._deadlines)
-        if not self._suspended:
-            self._deadlines.ask(self._waiting(), facts.clock, self.contract)
+        self._deadlines.ask(self._waiting(), facts.clock)
         self.signed_off_at = self._sign_off(facts)
         self.books.follow(self.terms, self.signed_off_at)
         if isinstance(event, DisputeEvent):
@@ -112,8 +111,8 @@ class Oracle:
         assert sum([*self.gross.values(), *self.hours.values()]) == self.payable + self.held
         assert self.held >= 0
 
-    def _waiting(self) -> list[Request]:
-        return [r for found in [*self.amendments.values(), *self.accepted.values()] for r in found.waiting]
+    def _waiting(self) -> list[Waiting]:
+        return [waits for found in [*self.amendments.values(), *self.accepted.values()] for waits in found.waiting]
 
     def _follow_amendments(self) -> None:
         """A version that governs everything withholds less of everything at once, before the fees' differences."""
@@ -165,7 +164,7 @@ class Oracle:
         self._follow_amendments()
         upheld = self.disputes.upheld(facts.terminated)
         for dispute, line, amount in upheld[self._credited :]:
-            self.books.credit(line.about, dispute, amount)
+            self.books.credit(line, dispute, amount)
         self._credited = len(upheld)
         for key, entitled, accepted_at in self._entitled(facts):
             self.books.bill(key, entitled, accepted_at)

@@ -17,7 +17,7 @@ __all__ = ["signed"]
 
 def signed(facts: Facts, contract: Contract, deadlines: Deadlines) -> tuple[Terms, dict[Key, Accepted]]:
     """The versions that took effect, and where the signatures of each amendment stand, by its version."""
-    versions, claims = [contract], dict[Key, Accepted]()
+    versions, claims, first = [contract], dict[Key, Accepted](), contract.version
     since, clock = facts.opens, facts.clock
     known = _known(facts, contract)
     while (number := versions[-1].version + 1) in known:
@@ -29,7 +29,7 @@ def signed(facts: Facts, contract: Contract, deadlines: Deadlines) -> tuple[Term
         ]
         walk = Walk(facts, terms, key, deadlines, gates)
         # Which version a decision is for it says by its occurrence, else by its date.
-        unsaid = [d for d in facts.decisions.get((AMENDMENT, None), []) if number == 2 or d.decided_at >= since]
+        unsaid = [d for d in facts.decisions.get((AMENDMENT, None), []) if number == first + 1 or d.decided_at > since]
         walk.decisions = [*facts.decisions.get(key, []), *unsaid]
         claims[key] = walk.run({})
         if not claims[key].percent:

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from milepost.core.contract import Success
-from milepost.sim.oracle_disputes import Lines
+from milepost.core.contract import Retention, Success
+from milepost.sim.oracle_disputes import Line, Lines
 from milepost.sim.oracle_facts import Key
 from milepost.sim.oracle_hours import Hours, month_ends
 from milepost.sim.oracle_ledger import Account, Subject
@@ -43,39 +43,43 @@ class Books:
         if difference:
             self.hours[key] = gross
             accepted_at = month_ends(key.month, self.terms.zone)
-            retention = self.terms.versions[self.terms.place_at(accepted_at)].retention
-            exempt = retention is None or "time_and_materials" in retention.exempt
+            exempt = "time_and_materials" in self._exempt_at(accepted_at)
             named = ("", key.month, f"tm:{key.rate}:{key.price}")
             self._enter(_Entry(key, named, difference, gross, accepted_at, exempt))
 
-    def credit(self, about: Key | Hours, dispute: str, amount: int) -> None:
+    def credit(self, line: Line, dispute: str, amount: int) -> None:
         """Raise what an upheld dispute takes of an occurrence, or of a month's hours."""
+        about, effect = line.about, f"dispute:{dispute}"
         if isinstance(about, Hours):
             self.hours[about] -= amount
-            self._enter(_Entry(about, ("", about.month, f"dispute:{dispute}"), -amount, self.hours[about], 0, True))
+            entry = _Entry(about, ("", about.month, effect), -amount, self.hours[about], 0, True)
         else:
             self.gross[about] -= amount
-            named = (about[0], about[1] or "", f"dispute:{dispute}")
-            self._enter(_Entry(about, named, -amount, self.gross[about], 0, True))
+            entry = _Entry(about, (about[0], about[1] or "", effect), -amount, self.gross[about], 0, True)
+        self._enter(entry, line)
 
     def _is_exempt(self, key: Key, accepted_at: int) -> bool:
-        retention = self.terms.versions[self.terms.place_at(accepted_at)].retention
         milestone = self.terms.fee_terms(key[0], accepted_at)
         kind = "success_fees" if isinstance(milestone.fee, Success) else "milestones"
-        return retention is None or kind in retention.exempt or not milestone.retained
+        return kind in self._exempt_at(accepted_at) or not milestone.retained
 
-    def _enter(self, entry: "_Entry") -> None:
+    def _exempt_at(self, accepted_at: int) -> tuple[str, ...]:
+        """From what nothing is withheld; a contract without retention has the rate 0, until an amendment has one."""
+        retention = self.terms.versions[self.terms.place_at(accepted_at)].retention
+        return (retention or Retention("0")).exempt
+
+    def _enter(self, entry: "_Entry", disputed: Line | None = None) -> None:
         """One line; a credit takes back of what is withheld what its occurrence no longer needs."""
         retained = 0
         about = entry.about
         subject: Subject = about if not isinstance(about, Hours) else ("/".join(about), None)
         late = self.signed_off_at is not None and entry.accepted_at > self.signed_off_at
+        line = self.lines.add(about, entry.named, entry.gross)
         if entry.gross < 0:
-            retained = self.account.credit(subject, entry.left)
+            retained = self.account.credit(subject, entry.left, disputed)
         elif not entry.exempt and not late:
-            retained = self.account.charge(subject, min(entry.gross, max(entry.left, 0)), entry.accepted_at)
+            retained = self.account.charge(subject, min(entry.gross, max(entry.left, 0)), entry.accepted_at, line)
         self.payable += entry.gross - retained
-        self.lines.add(about, entry.named, entry.gross)
 
 
 class _Entry(NamedTuple):

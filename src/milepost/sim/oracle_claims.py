@@ -21,7 +21,7 @@ from milepost.core.contract import (
 from milepost.core.events import ApprovalDecision
 from milepost.sim.oracle_accepted import Accepted, Level
 from milepost.sim.oracle_days import start_of
-from milepost.sim.oracle_deadlines import Deadlines, Request
+from milepost.sim.oracle_deadlines import Deadlines
 from milepost.sim.oracle_facts import Facts, Key, reach
 from milepost.sim.oracle_gates import Gates, asks, leaves
 from milepost.sim.oracle_prices import Quote, changes_nothing, quoted
@@ -42,10 +42,11 @@ class Walk:
         if not key[0].startswith("@"):
             milestone = terms.ever(key[0])
             gates.reports = [report for report in gates.reports if not changes_nothing(terms, milestone, report)]
-        self.votes = Votes(terms, key, deadlines)
+        self.votes = Votes(terms, key, deadlines, facts.clock)
         self.decisions = facts.decisions.get(key, [])
         self.percent, self.price, self.grown_at = _NONE, Fraction(0), 0
         self.milestone: Milestone
+        self.agreed = False  # whether the version in force has the milestone
         self.as_accepted: Milestone | None = None
         self.billed: object = None  # the period of the value that a success fee was accepted for
         self.result = Accepted()
@@ -55,11 +56,13 @@ class Walk:
         self.fee_minor = fee_minor
         for at in sorted(set(self._instants())):
             before = self._billable(at)
-            milestone = self.terms.milestone_at(self.key[0], at)
-            if milestone is not None:
-                self.milestone = self.gates.milestone = self.votes.milestone = milestone
-                self.votes.policy = self.terms.policy_at(milestone, at)
+            if self.agreed:
                 self._end(at)
+            milestone = self.terms.milestone_at(self.key[0], at)
+            self.agreed = milestone is not None
+            if milestone is not None:
+                self.milestone = self.gates.milestone = milestone
+                self._follow(at)
             if self.as_accepted is not None or milestone is not None:
                 self._lower(at)
             if milestone is not None:
@@ -67,7 +70,8 @@ class Walk:
                 self._raise(at)
             if self._billable(at) != before:
                 self.result.levels.append(Level(at, self.percent, self.price, self.grown_at))
-        self.result.waiting = self._waiting()
+        live = self._live() if self.agreed else []
+        self.result.waiting = [waiting for submission in live for waiting in self.votes.waiting(submission)]
         return self.result
 
     def _billable(self, at: int) -> tuple[Fraction, int]:
@@ -78,12 +82,25 @@ class Walk:
     def _is_priced(self, at: int) -> bool:
         return isinstance(self.terms.fee_terms(self.key[0], at).fee, Success | RateCard)
 
+    def _live(self) -> list[Submission]:
+        return [submission for submission in self.result.submissions if submission.ended in (None, "next")]
+
     def _end(self, at: int) -> None:
         """A deadline acts at its own instant, on what was before it."""
-        if at in self.deadlines.instants(self.key) and self.votes.policy is not None:
-            self._time_out(at)
+        for submission in self._live() if at in self.deadlines.instants(self.key) else ():
+            if self.votes.time_out(submission, at):
+                submission.ended, submission.ended_at, submission.settled_at = "late", at, None
             self._settle(at)
             self._accept(at, at - 1)
+
+    def _follow(self, at: int) -> None:
+        """The policy in force; what it leaves without all signatures is settled no more."""
+        version = self.terms.at(at)
+        since = self.terms.since(self.terms.versions.index(version))
+        self.votes.follow(self.terms.policy_at(self.milestone, at), self._live(), since)
+        for submission in self._live():
+            if submission.ended == "next" and not self.votes.is_complete(submission):
+                submission.ended, submission.ended_at, submission.settled_at = "over", at, None
 
     def _raise(self, at: int) -> None:
         claim, quote = self._claim(at)
@@ -223,7 +240,7 @@ class Walk:
                 return  # its signatures still count
             if last.ended is None:
                 # Settled: the next one does not supersede it; it only is not the one that unnamed decisions meet.
-                last.ended, last.ended_at = "next", at
+                last.ended, last.ended_at = "over" if last.settled_at is None else "next", at
         reporter = report.event.reported_by if report else None
         number = len(self.result.submissions) + 1
         named = claim_hash(*self.key, content)
@@ -232,7 +249,9 @@ class Walk:
         self._early(self.result.submissions[-1])
 
     def _gross(self, claim: Fraction, quote: Quote, at: int) -> int:
-        """The gross of the occurrence to date with this claim."""
+        """The gross of the occurrence to date with this claim; a sign-off or an amendment has none."""
+        if self.key[0].startswith("@"):
+            return 0
         whole = self.fee_minor.get(self.terms.governing(self.key[0], at), 1) * quote.price
         return rounded(whole * claim / 100, self.terms.rounding)
 
@@ -294,42 +313,6 @@ class Walk:
             dated = [d for d in self.decisions if d.decided_at == at]
             self.votes.apply(current, dated, at)
 
-    def _time_out(self, at: int) -> None:
-        """A deadline that a tick found passed ends the submission, unless the step was signed in time."""
-        current = self._current()
-        if current is None:
-            return
-        for place, step in enumerate(self.votes.steps(current)):
-            if self.deadlines.late_at(self.key, current.number, current.content, step) == at and not (
-                self.votes.is_signed(current, place, at)
-            ):
-                current.ended, current.ended_at, current.settled_at = "late", at, None
-                return
-
-    def _waiting(self) -> list[Request]:
-        """The steps of the open submission that are open and not signed, when everything has happened."""
-        current = self._current()
-        if current is None or self.votes.policy is None:
-            return []
-        found, end = [], 1 << 62
-        opened_at = current.at
-        for place, step in enumerate(self.votes.steps(current)):
-            if not self.votes.opened(current, place, end):
-                break
-            if not self.votes.is_signed(current, place, end):
-                found.append(Request(self.key, current.number, current.content, step, opened_at))
-            elif self.votes.policy.sequential:
-                opened_at = max(opened_at, self._signed_at(current, place))
-        return found
-
-    def _signed_at(self, submission: Submission, place: int) -> int:
-        """When a step that is signed by now was: the first instant at which it is."""
-        step = self.votes.steps(submission)[place]
-        times = sorted(d.decided_at for (_, role), d in submission.signatures.items() if role == step.role)
-        deemed = self.deadlines.deemed_at(self.key, submission.number, submission.content, step)
-        enough = times[step.quorum - 1 : step.quorum] + ([deemed] if deemed is not None else [])
-        return min(enough, default=submission.at)
-
     # -- acceptance
 
     def _settle(self, at: int) -> None:
@@ -337,13 +320,13 @@ class Walk:
         submission = self._current()
         if submission is None:
             return
-        if not self.votes.is_complete(submission, at):
+        if not self.votes.is_complete(submission):
             submission.settled_at = None
             return
         certified = [
-            Fraction(decision.certified_completion)
-            for decision in submission.signatures.values()
-            if decision.certified_completion is not None
+            Fraction(signature.decision.certified_completion)
+            for signature in submission.signatures.values()
+            if signature.decision.certified_completion is not None
         ]
         least = reach(self.milestone, min([submission.claim, *certified]))
         if submission.settled_at is None or submission.certified != least:

@@ -4,7 +4,7 @@ Instants are microseconds since 1970 in UTC. Nothing here is shared with the cor
 """
 
 from calendar import monthrange
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -13,10 +13,11 @@ import holidays
 
 from milepost.core.contract import Duration
 
-__all__ = ["day_of", "deadline", "instant_text", "later_day", "moment_after", "month_of", "start_of"]
+__all__ = ["NEVER", "day_of", "deadline", "instant_text", "later_day", "moment_after", "month_of", "start_of"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = 1_000_000
+NEVER = 1 << 62
 
 
 @lru_cache(maxsize=4096)
@@ -59,36 +60,47 @@ Stops = Sequence[tuple[int, int | None]]  # when time stood still, from and unti
 
 
 def deadline(since: int, within: Duration, timezone: str, calendar: str | None, stops: Stops = ()) -> int:
-    """The first instant that is too late (rule 16).
+    """The first instant that is too late (rule 16); the end of time while it stands still.
 
     Days and months end with the last local day, business days leave out the day of the request, `PT` counts seconds.
-    Nights between a stop and its end, or the time itself, do not count.
+    While time stands still neither seconds nor days pass: a stop leaves as many days to go as there were.
     """
     if not (within.business_days or within.months or within.days):
         return _later(since, within.seconds * _SECOND, stops)
+    closed = _public_holidays(calendar) if calendar and within.business_days else {}
+
+    def counts(day: date) -> bool:
+        return not within.business_days or (day.weekday() < 5 and day not in closed)
+
     day = day_of(since, timezone)
-    stopped = {
-        stop + timedelta(days=night)
-        for start, end in stops
-        if end is not None
-        for stop in [day_of(start, timezone)]
-        for night in range(1, (day_of(end, timezone) - stop).days + 1)
-    }
-    free = _public_holidays(calendar) if calendar and within.business_days else {}
-    left = within.business_days or (later_day(day, within.months, within.days) - day).days
-    while left:
+    ahead = _ahead(day, within.business_days, counts) if within.business_days else None
+    last = later_day(day, within.months, within.days) if ahead is None else ahead
+    for start, end in stops:
+        stopped = max(day_of(start, timezone), day)
+        if stopped > last or (end is not None and day_of(end, timezone) <= stopped):
+            continue
+        if end is None:
+            return NEVER
+        to_go = sum(counts(date.fromordinal(day)) for day in range(stopped.toordinal() + 1, last.toordinal() + 1))
+        last = _ahead(day_of(end, timezone), to_go, counts)
+    return start_of(last + timedelta(days=1), timezone)
+
+
+def _ahead(day: date, count: int, counts: Callable[[date], bool]) -> date:
+    """The day with which `count` more days that count are over; it is one itself."""
+    while count or not counts(day):
         day += timedelta(days=1)
-        counts = not within.business_days or (day.weekday() < 5 and day not in free)
-        left -= counts and day not in stopped
-    return start_of(day + timedelta(days=1), timezone)
+        if count and counts(day):
+            count -= 1
+    return day
 
 
 def _later(since: int, span: int, stops: Stops) -> int:
     """An instant after `span` microseconds that did not stand still."""
     ends = since + span
     for start, end in stops:
-        if end is not None and start < ends and end > since:
-            ends += end - max(start, since)
+        if start < ends and (end is None or end > since):
+            ends = NEVER if end is None else ends + end - max(start, since)
     return ends
 
 

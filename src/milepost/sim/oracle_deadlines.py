@@ -1,4 +1,4 @@
-"""Which requests ran out, by the ticks that came (rule 16): the one thing that depends on when something arrived.
+"""What ticks did to what was asked (rule 16): the one thing that depends on when something arrived.
 
 A request counts from the later of its step's opening and the last tick before it was issued. A stage that a tick fired
 stays fired; whether it changes anything is asked anew each time, for what is dated before its deadline still counts.
@@ -6,87 +6,54 @@ stays fired; whether it changes anything is asked anew each time, for what is da
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from milepost.core.contract import Contract, Duration, Step
-from milepost.sim.oracle_days import deadline
+from milepost.sim.oracle_days import NEVER, deadline
 from milepost.sim.oracle_facts import Key
 
-__all__ = ["Deadlines", "Request"]
-
-_SECOND = 1_000_000
+__all__ = ["Deadlines", "Fired", "Request", "Waiting"]
 
 
-@dataclass
-class _Clock:
-    """One request: since when it counts, the ticks that escalated it, and the deadline that a tick found passed."""
-
-    since: int
-    step: Step
-    contract: Contract
-    stops: list[tuple[int, int | None]]
-    escalated: list[int] = field(default_factory=list)
-    ended: int | None = None
-    answered: bool = False
-
-    def after(self, since: int, within: Duration) -> int:
-        return deadline(since, within, self.contract.timezone, self.contract.calendar, self.stops)
-
-    @property
-    def next(self) -> int | None:
-        """The deadline of the stage that runs."""
-        if not self.escalated:
-            return None if self.step.within is None else self.after(self.since, self.step.within)
-        within = self.step.escalations[len(self.escalated) - 1].within
-        return None if within is None else self.after(self.escalated[-1], within)
-
-    @property
-    def last(self) -> int | None:
-        """The deadline after which nothing counts any more; None while a stage follows, or where nothing ends it."""
-        if self.ended is not None:
-            return self.ended
-        if len(self.escalated) < len(self.step.escalations) or self.step.on_timeout is None:
-            return None
-        return self.next
-
-    def tick(self, at: int) -> None:
-        """One tick fires one stage; a deemed acceptance waits for its grace."""
-        due = self.next
-        if due is None or self.ended is not None:
-            return
-        if len(self.escalated) < len(self.step.escalations):
-            if at >= due:
-                self.escalated.append(at)
-        elif self.step.on_timeout is not None:
-            grace = self.step.grace if self.step.on_timeout == "accept" else None
-            if at >= (due if grace is None else self._graced(due, grace)):
-                self.ended = due
-
-    def _graced(self, due: int, grace: Duration) -> int:
-        if not (grace.business_days or grace.months or grace.days):
-            return self.after(due, grace)
-        return self.after(due - 1, grace)  # the deadline is the first instant that is too late
-
-
-@dataclass(frozen=True)
-class Request:
-    """A step that waits for signatures: of which submission, and since when it is open."""
+class Request(NamedTuple):
+    """A step that somebody was asked to sign: of which claim, and since when it is asked for in its place."""
 
     key: Key
     number: int
     content: object
-    step: Step
-    opened_at: int
+    place: int
+    asked_for: int
 
-    @property
-    def id(self) -> tuple[Key, int, object, Step]:
-        return (self.key, self.number, self.content, self.step)
+
+class Fired(NamedTuple):
+    """A stage that was over when a tick came."""
+
+    deadline: int
+    tick: int
+
+
+class Waiting(NamedTuple):
+    """A request that nobody answered: how many escalations it went through, and what the next tick finds."""
+
+    request: Request
+    stage: int
+    deadline: int | None
+    fires_at: int | None
+
+
+@dataclass
+class _Asked:
+    clock: int | None
+    fired: list[Fired] = field(default_factory=list)
 
 
 class Deadlines:
-    """Every request of an engagement that has a deadline; what is asked again counts anew."""
+    """Every request of an engagement; what is asked again counts anew."""
 
-    def __init__(self) -> None:
-        self._clocks: dict[tuple[Key, int, object, Step], list[_Clock]] = {}
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        self._asked: dict[Request, _Asked] = {}
+        self._at_first: set[Request] = set()  # those that wait before any escalation
         self._stops: list[tuple[int, int | None]] = []
 
     def stop(self, at: int) -> None:
@@ -97,48 +64,45 @@ class Deadlines:
         """Time runs again from an instant on."""
         self._stops[-1] = (self._stops[-1][0], at)
 
-    def ask(self, requests: Iterable[Request], clock: int | None, contract: Contract) -> None:
-        """Requests that wait now; what was asked before and still waits keeps its time."""
-        waiting = {request.id: request for request in requests if request.step.within is not None}
-        for found, clocks in self._clocks.items():
-            clocks[-1].answered |= found not in waiting and clocks[-1].ended is None
-        for found, request in waiting.items():
-            clocks = self._clocks.setdefault(found, [])
-            if not clocks or clocks[-1].answered:
-                since = max(request.opened_at, clock if clock is not None else request.opened_at)
-                clocks.append(_Clock(since, request.step, contract, self._stops))
+    def ask(self, waiting: Iterable[Waiting], clock: int | None) -> None:
+        """What waits now; what was asked before and still waits keeps its time."""
+        first = {found.request for found in waiting if found.stage == 0}
+        for request in first - self._at_first:
+            self._asked[request] = _Asked(clock)
+        self._at_first = first
 
-    def tick(self, requests: Iterable[Request], at: int) -> None:
-        """A tick comes while these requests wait."""
-        for request in requests:
-            if request.id in self._clocks:
-                self._clocks[request.id][-1].tick(at)
+    def tick(self, waiting: Iterable[Waiting], at: int) -> None:
+        """A tick fires one stage of each request."""
+        for found in waiting:
+            asked = self._asked.get(found.request)
+            if asked is not None and found.deadline is not None and found.fires_at is not None and found.fires_at <= at:
+                asked.fired = [*asked.fired[: found.stage], Fired(found.deadline, at)]
+
+    def fired(self, request: Request) -> list[Fired]:
+        """What ticks fired, stage by stage."""
+        asked = self._asked.get(request)
+        return asked.fired if asked is not None else []
 
     def instants(self, key: Key) -> list[int]:
-        """The deadlines that passed, and when somebody else was asked."""
-        own = [clock for found, clocks in self._clocks.items() if found[0] == key for clock in clocks]
-        ended = [clock.ended for clock in own if clock.ended is not None]
-        return ended + [at for clock in own for at in clock.escalated]
+        """The deadlines that passed, and the ticks that found them passed."""
+        own = [asked for request, asked in self._asked.items() if request.key == key]
+        return [at for asked in own for fired in asked.fired for at in fired]
 
-    def roles_at(self, key: Key, number: int, content: object, step: Step, at: int) -> list[str]:
-        """The roles that were asked as well by an instant."""
-        clocks = self._clocks.get((key, number, content, step), [])
-        escalated = [pair for clock in clocks for pair in zip(step.escalations, clock.escalated, strict=False)]
-        return [escalation.role for escalation, since in escalated if since <= at]
+    def starts(self, request: Request, opened_at: int, clock: int | None) -> int:
+        """What the first stage counts from; `clock`: the last tick, where nobody was asked yet."""
+        asked = self._asked.get(request)
+        last = clock if asked is None else asked.clock
+        return max(opened_at, request.asked_for, opened_at if last is None else last)
 
-    def last(self, key: Key, number: int, content: object, step: Step) -> int | None:
-        """The first instant that is too late for a decision in this step."""
-        clocks = self._clocks.get((key, number, content, step))
-        return None if not clocks else clocks[-1].last
+    def after(self, since: int, within: Duration) -> int:
+        """The first instant that is too late."""
+        return deadline(since, within, self._contract.timezone, self._contract.calendar, self._stops)
 
-    def deemed_at(self, key: Key, number: int, content: object, step: Step) -> int | None:
-        """The deadline from which the step counts as signed."""
-        return self._ended(key, number, content, step, "accept")
-
-    def late_at(self, key: Key, number: int, content: object, step: Step) -> int | None:
-        """The deadline at which the submission timed out."""
-        return self._ended(key, number, content, step, "reject")
-
-    def _ended(self, key: Key, number: int, content: object, step: Step, how: str) -> int | None:
-        clocks = self._clocks.get((key, number, content, step))
-        return clocks[-1].ended if clocks and step.on_timeout == how else None
+    def graced(self, due: int, step: Step) -> int:
+        """From when on a tick makes silence an acceptance."""
+        grace = step.grace
+        if grace is None or due >= NEVER:
+            return due
+        if grace.business_days or grace.months or grace.days:
+            return self.after(due - 1, grace)  # the deadline is the first instant that is too late
+        return self.after(due, grace)

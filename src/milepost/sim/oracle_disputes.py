@@ -41,15 +41,16 @@ class Lines:
         """The line that is called so."""
         return self._lines.get(name)
 
-    def add(self, about: Key | Hours, named: tuple[str, str, str], gross: int) -> None:
+    def add(self, about: Key | Hours, named: tuple[str, str, str], gross: int) -> Line:
         """A line of a milestone, occurrence and effect; a credit takes back the latest charges first."""
         self._counts[named] = self._counts.get(named, 0) + 1
-        self._lines[line_id(self._engagement, *named, self._counts[named])] = Line(about, max(gross, 0))
+        added = self._lines[line_id(self._engagement, *named, self._counts[named])] = Line(about, max(gross, 0))
         for line in reversed(list(self._lines.values())):
             if gross < 0 and line.about == about and not named[2].startswith("dispute:"):
                 own = min(line.left, -gross)
                 line.left -= own
                 gross += own
+        return added
 
 
 class _Met(NamedTuple):

@@ -66,7 +66,7 @@ def _in_force(terms: Terms, entries: list[UsageEvent]) -> list[UsageEvent]:
 
 
 def _rate(terms: Terms, entry: UsageEvent) -> Rate | None:
-    hours = terms.versions[terms.place_at(entry.started_at)].time_and_materials
+    hours = terms.at(entry.started_at).time_and_materials
     return None if hours is None else hours.rates.get(entry.meter)
 
 

@@ -31,6 +31,7 @@ class _Part:
     subject: Subject
     accepted_at: int
     gross: int
+    line: object  # that it is of
 
 
 class Account:
@@ -53,21 +54,22 @@ class Account:
         """What is withheld now."""
         return self.held_to_date - self.released
 
-    def charge(self, subject: Subject, gross: int, accepted_at: int) -> int:
+    def charge(self, subject: Subject, gross: int, accepted_at: int, line: object) -> int:
         """What is withheld from a line that is subject to retention."""
-        self._parts.append(_Part(subject, accepted_at, gross))
+        self._parts.append(_Part(subject, accepted_at, gross, line))
         return self._change(subject, accepted_at)
 
-    def credit(self, subject: Subject, left: int) -> int:
+    def credit(self, subject: Subject, left: int, line: object = None) -> int:
         """What a credit takes back of what is withheld; `left` of the subject's gross stays.
 
-        What was never subject to retention is taken back first.
+        What was never subject to retention is taken back first, then of the line that is named, then the latest.
         """
         own = [part for part in self._parts if part.subject == subject]
         if not own:
             return 0
         over = sum(part.gross for part in own) - max(left, 0)
-        for part in reversed(own):
+        named = [part for part in own if part.line is line]
+        for part in (*named, *(part for part in reversed(own) if part.line is not line)):
             taken = min(part.gross, max(over, 0))
             part.gross -= taken
             over -= taken
@@ -75,6 +77,8 @@ class Account:
 
     def _change(self, subject: Subject, accepted_at: int | None) -> int:
         change = max(self.to_hold() - self.held_to_date, -self.held)
+        if accepted_at is None:
+            change = min(change, 0)  # a credit withholds nothing
         if change > 0:
             self._holds.append(_Hold(subject, accepted_at or 0, change))
         elif change < 0:
@@ -93,22 +97,20 @@ class Account:
         """Rate x gross to date, by step-down and cap; a new rate applies to what is accepted from its day on."""
         amount, cap = Fraction(0), None
         for place, version in enumerate(self.terms.versions):
-            if version.retention is None:
-                continue
             before = sum(part.gross for part in self._parts if self.terms.place_at(part.accepted_at) < place)
             own = sum(part.gross for part in self._parts if self.terms.place_at(part.accepted_at) == place)
-            amount += _withheld(version, version.retention, before + own) - _withheld(
-                version, version.retention, before
-            )
-            cap = self._cap(version.retention.cap, place)
+            if version.retention is not None:
+                amount += _withheld(version, version.retention, before + own)
+                amount -= _withheld(version, version.retention, before)
+                cap = self._cap(version.retention.cap)
         return rounded(amount if cap is None else min(amount, cap), self.terms.rounding)
 
-    def _cap(self, cap: Cap | None, place: int) -> Fraction | None:
+    def _cap(self, cap: Cap | None) -> Fraction | None:
         if cap is None:
             return None
         if cap.percent_of_value is None:
             return Fraction(cap.amount_minor or 0)
-        version = self.terms.first if cap.basis == "original" else self.terms.versions[place]
+        version = self.terms.first if cap.basis == "original" else self.terms.latest
         return exact(cap.percent_of_value) * (version.value_minor or 0) / 100
 
     def release_excess(self) -> int:
@@ -116,8 +118,12 @@ class Account:
         over = min(self.held_to_date - self.to_hold(), self.held)
         if over <= 0:
             return 0
-        self._take_back(("", None), over)
         self.excess += over
+        left = over
+        for hold in self._holds:  # the first first, as any release
+            taken = min(hold.amount - hold.paid, left)
+            hold.amount -= taken
+            left -= taken
         return over
 
     def release(self, signed_off: int | None, clock: int | None) -> int:

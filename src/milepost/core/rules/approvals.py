@@ -11,6 +11,7 @@ from milepost.core import money
 from milepost.core.contract import Policy, Step
 from milepost.core.facts import Decision
 from milepost.core.rules.deadlines import Clock
+from milepost.core.rules.quorums import filled
 
 __all__ = [
     "COUNTED",
@@ -44,10 +45,11 @@ def _existing(policy: Policy, gross: int) -> list[bool]:
 class _Stand:
     """How far the deadlines of one step have come."""
 
-    __slots__ = ("deemed_at", "deemed_by", "escalated", "expired_at", "key", "void")
+    __slots__ = ("asked_at", "deemed_at", "deemed_by", "escalated", "expired_at", "key", "void")
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, asked_at: int) -> None:
         self.key = key  # of its request's timer
+        self.asked_at = asked_at  # the submission's time, or since when an amendment asks for the step
         self.escalated: list[int] = []  # since when each escalation's role may sign it, too
         self.deemed_at: int | None = None
         self.deemed_by: int | None = None  # the tick
@@ -96,10 +98,10 @@ class Ballot:
         self._clock = clock
         self._submission = named
         self._gross = gross
-        self._stands = [_Stand(self._named(i)) for i in range(len(policy.steps))]
+        self._stands = [_Stand(self._named(i), opened_at) for i in range(len(policy.steps))]
         self.exists = _existing(policy, gross)
         self.signatures: dict[tuple[str, str], tuple[int, Decision]] = {}  # (person, role) -> (counts from, decision)
-        self._fits: dict[tuple[str, str], list[int]] = {}  # the steps that a signature is good for
+        self._fits: dict[tuple[str, str], list[int]] = {}  # the steps that a signature is good for, its own first
         self.granted: list[int | None] = [None] * len(policy.steps)
         self.rejected_step: int | None = None
         self.unproved: set[tuple[str, str]] = set()  # who signed, in which role, without the evidence that is asked for
@@ -133,6 +135,11 @@ class Ballot:
         """What the timer of a step's request goes by."""
         return self._stands[step].key
 
+    def mark(self, step: int) -> str:
+        """What tells a step's request from that of the step in its place under an earlier policy."""
+        asked_at = self._stands[step].asked_at
+        return f"@{asked_at}" if asked_at > self._opened_at else ""
+
     def deemed(self, step: int) -> bool:
         """Whether a step has its quorum by silence."""
         return self._stands[step].deemed_at is not None
@@ -150,15 +157,19 @@ class Ballot:
         terms = self._policy.steps[step]
         return (terms.role, *(e.role for e in terms.escalations[: self.stage(step)]))
 
-    def govern(self, policy: Policy) -> None:
-        """Go on under another policy: the signatures stand, and count where it has their roles."""
-        self._policy = policy
-        self._stands = [_Stand(self._named(i)) for i in range(len(policy.steps))]
+    def govern(self, policy: Policy, at: int) -> None:
+        """Go on under another policy from `at` on: the signatures stand, and count where it has their roles.
+
+        A step that stays as it is goes on; another one in its place is asked for anew.
+        """
+        before, self._policy = self._policy.steps, policy
+        same = {i for i, step in enumerate(policy.steps[: len(before)]) if step == before[i]}
+        stands = self._stands
+        self._stands = [stands[i] if i in same else _Stand(self._named(i, at), at) for i in range(len(policy.steps))]
         self.exists = _existing(policy, self._gross)
-        self.granted = [None] * len(policy.steps)
         for key, (_, decision) in self.signatures.items():
-            names = {e.name for e in decision.evidence}
-            self._fits[key] = [i for i in self._steps(decision) if names.issuperset(policy.steps[i].evidence)]
+            fits = [i for i in self._proved(decision, self._steps(decision)) if i not in same]
+            self._fits[key] = self._preferred(decision, [*fits, *(i for i in self._fits[key] if i in same)])
         self._count()
 
     def open_steps(self) -> list[int]:
@@ -173,8 +184,8 @@ class Ballot:
 
     def asked_at(self, step: int) -> int:
         """What a step's first deadline and its reminders count from: the request (rule 16)."""
-        opening = self.opening(step)
-        return max(self._opened_at if opening is None else opening, self._clock.timer(self.key(step)).asked)
+        opening, stand = self.opening(step), self._stands[step]
+        return max(stand.asked_at, self._clock.timer(stand.key).asked, self._opened_at if opening is None else opening)
 
     def deadline(self, step: int) -> int | None:
         """When the stage that a step is at times out; None where it never does."""
@@ -246,8 +257,7 @@ class Ballot:
             self.unproved.discard(key)
             self._count()
             return COUNTED
-        names = {e.name for e in decision.evidence}
-        steps = [i for i in steps if names.issuperset(self._policy.steps[i].evidence)]
+        steps = self._proved(decision, steps)
         if not steps:
             self.unproved.add(key)
             return EVIDENCE_MISSING
@@ -268,8 +278,10 @@ class Ballot:
 
     def _sign(self, key: tuple[str, str], decision: Decision, at: int, steps: list[int]) -> str:
         before, fitted = self.signatures.get(key), self._fits.get(key, [])
-        self.signatures[key] = (before[0] if before and fitted == steps else at, decision)
-        self._fits[key] = steps
+        if self._policy.distinct:
+            steps = [i for i in steps if self._reached(i, at)]  # nobody signs two: it is for what is open
+        self.signatures[key] = (before[0] if before and set(steps) <= set(fitted) else at, decision)
+        self._fits[key] = self._preferred(decision, steps)
         self._count()
         silent = any(stand.deemed_at is not None for stand in self._stands)
         if self.complete and not silent and {person for person, _ in self.signatures} == {self._reporter}:
@@ -282,12 +294,21 @@ class Ballot:
             return SEPARATION_OF_DUTIES
         return COUNTED
 
-    def _named(self, step: int) -> str:
+    def _named(self, step: int, since: int | None = None) -> str:
         number, content = self._submission
-        return f"{number}.{step + 1} {content}"
+        return f"{number}.{step + 1} {content}" if since is None else f"{number}.{step + 1} {content} {since}"
 
     def _steps(self, decision: Decision) -> list[int]:
         return [i for i, there in enumerate(self.exists) if there and decision.role in self.roles(i)]
+
+    def _proved(self, decision: Decision, steps: list[int]) -> list[int]:
+        """Those steps that a signature carries the evidence for."""
+        names = {e.name for e in decision.evidence}
+        return [i for i in steps if names.issuperset(self._policy.steps[i].evidence)]
+
+    def _preferred(self, decision: Decision, steps: list[int]) -> list[int]:
+        """The steps of the decision's own role before those that were escalated to it."""
+        return sorted(steps, key=lambda i: (self._policy.steps[i].role != decision.role, i))
 
     def _closes(self, step: int) -> bool:
         """Whether the next deadline of a step ends it, by acceptance or rejection."""
@@ -313,15 +334,19 @@ class Ballot:
         return opening is not None and opening <= at
 
     def _count(self) -> None:
-        """Give each step its signers, first come first; nobody fills two steps of one role."""
+        """Give each step its signers, first come first; with `distinct` nobody fills two."""
         waiting = sorted(self.signatures.items(), key=lambda item: item[1][0])
-        for i, step in enumerate(self._policy.steps):
-            signers = [item for item in waiting if i in self._fits[item[0]]][: step.quorum]
-            signed = max([item[1][0] for item in signers], default=0) if len(signers) == step.quorum else None
-            deemed_at = self._stands[i].deemed_at
-            self.granted[i] = signed if deemed_at is None else deemed_at
-            if self._policy.distinct:
-                waiting = [item for item in waiting if item not in signers]
+        counted = [(since, self._fits[key]) for key, (since, _) in waiting]
+        quorums = [step.quorum for step in self._policy.steps]
+        if self._policy.distinct:
+            signed = filled(quorums, counted)
+        else:
+            each = ([item for item in counted if i in item[1]][: quorums[i]] for i in range(len(quorums)))
+            signed = [
+                found[-1][0] if len(found) == quorum else None for found, quorum in zip(each, quorums, strict=True)
+            ]
+        deemed = [stand.deemed_at for stand in self._stands]
+        self.granted = [since if at is None else at for since, at in zip(signed, deemed, strict=True)]
         if self._policy.sequential:
             # a step counts from when the one before it did
             before: int | None = self._opened_at

@@ -60,26 +60,35 @@ class Pace(NamedTuple):
         return due
 
     def _last_day(self, day: date, within: Duration, times: int) -> date | None:
-        """The last local day; days from which the engagement went suspended into the next one do not count."""
-        if within.business_days:
-            return self._last_business_day(day, within.business_days * times)
-        last = months_later(day, within.months * times) + timedelta(days=within.days * times)
+        """The last local day. What was left of it in days when the engagement was suspended is left when it resumes."""
+        last = self._later(day, within, times)
         for start, end in self._pauses_by_day():
-            if start <= last and end > day:
+            start = max(start, day)
+            if start <= last and start < end:
                 if end == date.max:
                     return None
-                last += end - max(start, day)
+                last = self._later(end, within, 0, self._between(start, last, within))
         return last
 
-    def _last_business_day(self, day: date, count: int) -> date | None:
-        pauses = self._pauses_by_day()
-        while count:
+    def _later(self, day: date, within: Duration, times: int, days: int = 0) -> date:
+        """The day that lies `times` durations and `days` days after, of business days the business day."""
+        if not within.business_days:
+            return months_later(day, within.months * times) + timedelta(days=within.days * times + days)
+        left = within.business_days * times + days
+        while left or not self._is_business_day(day):
             day += _ONE_DAY
-            paused = next((end for start, end in pauses if start <= day < end), None)
-            if paused == date.max:
-                return None
-            count -= day.weekday() < _SATURDAY and day not in self.holidays and paused is None
+            left -= self._is_business_day(day) and left > 0
         return day
+
+    def _between(self, day: date, last: date, within: Duration) -> int:
+        """How many days, of business days business days, there are after `day` up to `last`."""
+        count = (last - day).days
+        if not within.business_days:
+            return count
+        return sum(self._is_business_day(day + timedelta(days=number)) for number in range(1, count + 1))
+
+    def _is_business_day(self, day: date) -> bool:
+        return day.weekday() < _SATURDAY and day not in self.holidays
 
     def _pauses_by_day(self) -> list[tuple[date, date]]:
         return [
