@@ -163,6 +163,11 @@ def test_a_message_quotes_the_value_and_says_what_is_expected() -> None:
     assert check(changed("kpi", value="NaN")) == (
         'value: "NaN" is not a decimal; expected digits like "99.8981", at most 40 characters, no NaN or Infinity'
     )
+    started, ended = 1_768_035_600_000_000, 1_768_032_000_000_000
+    assert check(changed("usage", started_at=started, ended_at=ended)) == (
+        "ended_at: 2026-01-10T08:00:00.000000Z is before started_at 2026-01-10T09:00:00.000000Z; "
+        "expected the same or later"
+    )
 
 
 @given(st.one_of(st.text(max_size=45), st.from_regex(r"[+-]?[0-9]{1,20}(\.[0-9]{1,10})?([eE][+-]?[0-9]{1,3})?")))

@@ -1,6 +1,17 @@
 """What the contract says beside the money arrives on lines and requests; and an engagement is opened once."""
 
-from milepost.core.events import ClockTick, EngagementEvent, Event, MilestoneEvent, UsageEvent
+from typing import Literal
+
+from milepost.core.events import (
+    ApprovalDecision,
+    ClockTick,
+    EngagementEvent,
+    Event,
+    Evidence,
+    KpiEvent,
+    MilestoneEvent,
+    UsageEvent,
+)
 from milepost.core.fold import Received, fold
 from milepost.core.outputs import ApprovalRequest, AuditEntry, InvoiceLine, MilestoneStatus, Output
 from milepost.core.parts import Staged
@@ -85,3 +96,85 @@ def test_another_contract_does_not_open_what_is_open() -> None:
     again = EngagementEvent("o2", "test", "eng", "OPENED", at("2026-01-02"), contract='{"other": 1}', terms=other)
     (entry,) = [output for output in play(again)[-1:] if isinstance(output, AuditEntry)]
     assert (entry.what, entry.reason) == ("REFUSED", "ALREADY_OPEN")
+
+
+def proof(name: str, letter: str) -> Evidence:
+    return Evidence(name, "application/pdf", 1, letter * 64, f"s3://evidence/{name}")
+
+
+def lines(document: dict[str, object], *events: Event) -> list[InvoiceLine]:
+    return [output for output in play(*events, document=document) if isinstance(output, InvoiceLine)]
+
+
+def test_a_line_carries_what_was_shown_by_reports_values_and_signers() -> None:
+    gated = {
+        "id": "M1",
+        "fee": {"fixed": "10.00"},
+        "requires": ["completed", {"kpi": {"id": "uptime", "at_least": "99"}}],
+        "approval": "single",
+        "clawback": {"when": {"kpi": {"id": "uptime", "below": "90"}}, "within": "P6M", "share": "50"},
+    }
+    measured, fallen = proof("measurement", "b"), proof("outage", "d")
+    report, signed = proof("report", "a"), proof("sign-off", "c")
+    charge, clawed = lines(
+        {**DOCUMENT, "milestones": [gated]},
+        MilestoneEvent("r", "test", "eng", "M1", "REPORTED", at("2026-02-01"), evidence=(report,)),
+        KpiEvent("k1", "test", "eng", "uptime", "99.5", at("2026-02-02"), evidence=(measured,)),
+        ApprovalDecision("s", "test", "eng", "M1", "ap", "ana", "APPROVED", at("2026-02-03"), evidence=(signed,)),
+        KpiEvent("k2", "test", "eng", "uptime", "80", at("2026-03-01"), evidence=(fallen,)),
+    )
+    assert charge.evidence == (report, measured, signed)
+    assert (clawed.kind, clawed.evidence, clawed.caused_by) == ("CLAWBACK", (fallen,), ("test/k2",))
+
+
+def test_hours_carry_their_timesheets_once() -> None:
+    january, correction = proof("january", "a"), proof("correction", "b")
+
+    def worked(usage: str, quantity: str, revision: int, sheet: Evidence) -> UsageEvent:
+        return UsageEvent(
+            f"{usage}/{revision}",
+            "test",
+            "eng",
+            usage_id=usage,
+            meter="senior",
+            started_at=at("2026-01-10"),
+            revision=revision,
+            quantity=quantity,
+            evidence=(sheet,),
+        )
+
+    first, second = lines(
+        DOCUMENT,
+        worked("u1", "1", 1, january),
+        worked("u2", "2", 1, january),
+        ClockTick(at("2026-02-02")),
+        worked("u2", "1", 2, correction),
+        ClockTick(at("2026-03-02")),
+    )
+    assert (first.gross_minor, first.evidence) == (54_000, (january,))
+    assert (second.gross_minor, second.evidence) == (-18_000, (correction,))
+
+
+def test_a_credit_names_the_latest_charge_of_which_something_is_left() -> None:
+    stepwise = {
+        "id": "M1",
+        "fee": {"fixed": "10.00"},
+        "partial": "any",
+        "requires": ["completed"],
+        "approval": "none",
+    }
+
+    def reported(day: str, completion: str, kind: Literal["REPORTED", "CORRECTED"] = "REPORTED") -> MilestoneEvent:
+        return MilestoneEvent(day, "test", "eng", "M1", kind, at(day), completion=completion)
+
+    raised = lines(
+        {**DOCUMENT, "milestones": [stepwise]},
+        reported("2026-02-01", "60"),
+        reported("2026-02-02", "100"),
+        reported("2026-02-03", "80", "CORRECTED"),
+        reported("2026-02-04", "60", "CORRECTED"),
+        reported("2026-02-05", "50", "CORRECTED"),
+        reported("2026-02-06", "0", "CORRECTED"),
+    )
+    ids = [line.line_id for line in raised]
+    assert [line.corrects_line_id for line in raised] == [None, None, ids[1], ids[1], ids[0], ids[0]]

@@ -9,7 +9,7 @@ from milepost.core.disputes import credit_milestone
 from milepost.core.engagement import Engagement
 from milepost.core.facts import Occurrence, Place
 from milepost.core.outputs import InvoiceLine
-from milepost.core.posting import credit, post, subject_of
+from milepost.core.posting import corrected, credit, post, subject_of
 from milepost.core.pricing import NO_BASIS
 from milepost.core.proof import prove
 from milepost.core.rules import kpis
@@ -111,9 +111,6 @@ def _line(
     if gross > 0 and found.governing is not None:
         report = found.governing.report
         since = min(day, local_date(report.at if report else found.governing.opened_at, contract.timezone))
-    corrects = None
-    if gross < 0 and part.charge_revision:
-        corrects = place.identify("line", engagement.name, "fee", part.charge_revision)
     return InvoiceLine(
         line_id=place.identify("line", engagement.name, "fee", part.lines),
         engagement_id=engagement.name,
@@ -143,7 +140,7 @@ def _line(
         accepted_at=at,
         bill_on=definition.bill_on,
         due_after=price.due_after if price else None,
-        corrects_line_id=corrects,
+        corrects_line_id=corrected(engagement, place, "fee", part.charge_revision) if gross < 0 else None,
         caused_by=proof.caused_by,
         evidence=proof.evidence,
         attributes=attributes,

@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from milepost.core.calendar import instant_text
 from milepost.core.events import (
     ApprovalDecision,
     ClockTick,
@@ -37,6 +38,7 @@ MAX_QUANTITY = 1_000_000_000
 # The years 1900 to 9998, so that a window or a time zone's offset added to an instant still is a date.
 INSTANT_MIN = -2_208_988_800_000_000
 INSTANT_MAX = 253_370_764_800_000_000
+_YEAR_1, _YEAR_10000 = -62_135_596_800_000_000, 253_402_300_800_000_000
 DAY_MIN, DAY_MAX = date(1900, 1, 1), date(9998, 12, 31)
 
 _engagement_id = lru_cache(maxsize=1 << 16)(re.compile(r"[A-Za-z0-9._:-]{1,128}").fullmatch)
@@ -106,8 +108,17 @@ def _texts(**fields: str | None) -> str | None:
 def _instants(**fields: object) -> str | None:
     for field, value in fields.items():
         if isinstance(value, int) and not INSTANT_MIN <= value <= INSTANT_MAX:
-            return f"{field}: {value} microseconds since 1970 is outside the years 1900 to 9998"
+            return f"{field}: {_time(value)} is outside the years 1900 to 9998"
     return None
+
+
+def _time(instant: int) -> str:
+    """An instant for a message: as people write it, if their calendar has it."""
+    return instant_text(instant) if _YEAR_1 <= instant < _YEAR_10000 else f"{instant} microseconds since 1970"
+
+
+def _bound(bound: date | int) -> str:
+    return bound.isoformat() if isinstance(bound, date) else _time(bound)
 
 
 def _at_least(field: str, value: int | None, least: int) -> str | None:
@@ -218,9 +229,10 @@ def _period(event: KpiEvent) -> str | None:
         found, lacks = ("period_end", "period_start") if start is None else ("period_start", "period_end")
         return f"{lacks}: null beside {found}; expected both ends of the period, or neither for a reading"
     if isinstance(start, int) is not isinstance(end, int):
-        return f"period_end: {end} and period_start {start} are of two kinds; expected two dates or two instants"
+        ends, starts = _bound(end), _bound(start)
+        return f"period_end: {ends} and period_start {starts} are of two kinds; expected two dates or two instants"
     if end < start:  # type: ignore[operator]
-        return f"period_end: {end} is before period_start {start}; expected the same or later"
+        return f"period_end: {_bound(end)} is before period_start {_bound(start)}; expected the same or later"
     for field, value in (("period_start", start), ("period_end", end)):
         if isinstance(value, date) and not DAY_MIN <= value <= DAY_MAX:
             return f"{field}: {value} is outside the years 1900 to 9998"
@@ -298,7 +310,8 @@ def _usage(event: UsageEvent) -> str | None:
     if wrong is not None:
         return wrong
     if event.ended_at is not None and event.ended_at < event.started_at:
-        return f"ended_at: {event.ended_at} is before started_at {event.started_at}; expected the same or later"
+        ends, starts = _time(event.ended_at), _time(event.started_at)
+        return f"ended_at: {ends} is before started_at {starts}; expected the same or later"
     if event.quantity is None:
         return None if event.ended_at is not None else "quantity: null beside ended_at null; expected one of the two"
     wrong = check_decimal("quantity", event.quantity)

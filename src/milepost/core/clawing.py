@@ -51,7 +51,7 @@ def claw(engagement: Engagement, place: Place, part: Occurrence, line: InvoiceLi
         service_to=day,
         accepted_at=last.at,
         caused_by=(value.cause,),
-        evidence=engagement.evidence() if value.cause == engagement.cause else (),
+        evidence=value.evidence,
         attributes={
             **line.attributes,
             "kpi_id": clawback.when.id,

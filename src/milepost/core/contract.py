@@ -135,6 +135,11 @@ class Success(msgspec.Struct, frozen=True, tag="success", array_like=True):
     unit: str | None = None
     status: str = "any"  # any | provisional | final
 
+    @property
+    def measure(self) -> "KpiGate":
+        """What a value must be for the fee to be computed from it."""
+        return KpiGate(id=self.kpi, sources=self.sources, unit=self.unit, status=self.status)
+
 
 class RateCard(msgspec.Struct, frozen=True, tag="rate_card", array_like=True):
     """The price is on the card of the report's payer, in `Contract.rate_cards[card]`."""

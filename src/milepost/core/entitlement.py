@@ -5,7 +5,8 @@ signatures and what is accepted. So the order of arrival cannot matter, a repeat
 fact changes what it would have changed in time.
 
 At one instant deadlines come first, then an amendment's beginning, then the report, then the submission that it
-opens, then decisions in the order in which they arrived, then acceptance.
+opens, then decisions in the order in which they arrived, then acceptance; of several
+reports those before the last are accepted, too, where nobody signs.
 """
 
 from collections.abc import Callable, Sequence
@@ -364,6 +365,12 @@ def assess(
         reported, decided = dated[at]
         walk.time_out(at)
         walk.follow(at)
+        for report in reported[:-1]:
+            # of several of one time each has its turn: what one of them claimed, the next does not rewrite
+            walk.take_report(report, at)
+            walk.restate(at)
+            walk.open(at, report.kind != "WITHDRAWN")
+            walk.accept(at)
         if reported:
             walk.take_report(reported[-1], at)
         walk.restate(at)

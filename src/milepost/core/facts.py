@@ -149,6 +149,7 @@ class KpiValue(msgspec.Struct, frozen=True, array_like=True):
     unit: str | None = None
     start: Period = None
     end: Period = None
+    evidence: tuple[Evidence, ...] = ()
 
 
 class KpiFacts(msgspec.Struct, array_like=True):

@@ -311,5 +311,6 @@ def _waits(engagement: Engagement, event: MilestoneEvent, place: Place, found: A
     gates = {gate.partition(":")[0] for entry in missing for gate in entry.gate.split("|")}
     if "evidence" in gates:
         return "EVIDENCE_MISSING"
-    below = "completed" in gates and percent_text(found.level) != part.reports[-1].completion
+    claimed = any(submission.report is part.reports[-1] for submission in found.submissions)
+    below = "completed" in gates and not claimed and percent_text(found.level) != part.reports[-1].completion
     return "PARTIAL_NOT_ALLOWED" if below else None

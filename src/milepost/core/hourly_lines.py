@@ -11,7 +11,7 @@ from milepost.core.engagement import Engagement
 from milepost.core.facts import Place
 from milepost.core.hours import TIME, Month, Tally
 from milepost.core.outputs import InvoiceLine, MilestoneStatus, Missing
-from milepost.core.posting import credit, post, subject_of
+from milepost.core.posting import corrected, credit, post, subject_of
 from milepost.core.rules import usage
 
 __all__ = ["bill_tally", "month_status"]
@@ -39,7 +39,7 @@ def bill_tally(
         engagement.audit("WAITING", "NOT_TO_EXCEED")
     tally.over_minor = over
     if gross or not over:
-        tally.causes, tally.changes = [], 0
+        tally.causes, tally.changes, tally.evidence = [], 0, []
 
 
 def _amount(engagement: Engagement, tally: Tally, quantity: Fraction) -> int:
@@ -61,14 +61,11 @@ def _raise(engagement: Engagement, month: str, tally: Tally, gross: int, allowed
     contract, place, effect = terms.contract, Place("", month), f"tm:{tally.meter}:{tally.price}"
     at = usage.month_end(month, terms.zone)
     quantity = _quantity(engagement, tally, gross, allowed)
-    corrected = tally.lines > 0
+    first = tally.lines == 0
     tally.lines += 1
     attributes = dict(contract.metadata)
     if tally.changes > len(tally.causes):
         attributes["usage_entries"] = str(tally.changes)
-    corrects = None
-    if gross < 0 and tally.charge_revision:
-        corrects = place.identify("line", engagement.name, effect, tally.charge_revision)
     line = InvoiceLine(
         line_id=place.identify("line", engagement.name, effect, tally.lines),
         engagement_id=engagement.name,
@@ -92,15 +89,15 @@ def _raise(engagement: Engagement, month: str, tally: Tally, gross: int, allowed
         unit_price=tally.price,
         item=None,
         tax_category=None,
-        description=f"{tally.meter}, {month}{' (corrected)' if corrected else ''}",
+        description=f"{tally.meter}, {month}{'' if first else ' (corrected)'}",
         service_from=usage.first_day(month),
         service_to=usage.first_day(usage.next_month(month)) - _DAY,
         accepted_at=at,
         bill_on=contract.bill_on,
         due_after=None,
-        corrects_line_id=corrects,
+        corrects_line_id=corrected(engagement, place, effect, tally.charge_revision) if gross < 0 else None,
         caused_by=tuple(sorted({*tally.causes, cause})),
-        evidence=(),
+        evidence=tuple(tally.evidence),
         attributes=attributes,
     )
     withheld = not terms.withholding(at).exempts("time_and_materials")

@@ -7,6 +7,7 @@ changed. Quantities are exact ratios, written "numerator/denominator" in the uni
 import msgspec
 
 from milepost.core.engagement import Engagement
+from milepost.core.events import Evidence
 from milepost.core.facts import Owed
 from milepost.core.ids import escape
 
@@ -68,6 +69,7 @@ class Tally(msgspec.Struct, array_like=True):
     taken: list[tuple[int, int]] = []  # disputes upheld: when, and how much
     causes: list[str] = []  # of what changed since the last line: the first MAX_CAUSES in their order
     changes: int = 0  # since the last line
+    evidence: list[Evidence] = []  # of what changed since the last line: the first MAX_CAUSES in their order
 
 
 class Month(msgspec.Struct, array_like=True):

@@ -4,6 +4,7 @@ An intake says what became of the event and which milestones it concerns; it rai
 """
 
 import re
+from collections.abc import Iterable
 
 from milepost.core import amendments, disputes, money, time_and_materials
 from milepost.core.calendar import END_OF_TIME
@@ -25,7 +26,7 @@ from milepost.core.outcomes import APPLIED, DEAD, PARKED, REFUSED, WAITING, Inta
 from milepost.core.rules import fees, kpis
 from milepost.core.rules.approvals import signers
 from milepost.core.signing import SIGNOFF, claim
-from milepost.core.terms import AMENDMENT, Terms
+from milepost.core.terms import AMENDMENT, Terms, measuring
 
 __all__ = ["APPLIED", "DEAD", "PARKED", "REFUSED", "WAITING", "Intake", "everything", "take"]
 
@@ -75,7 +76,7 @@ def _fact(engagement: Engagement, event: Event) -> Intake:
 def _lifecycle(engagement: Engagement, event: EngagementEvent) -> Intake:
     account = engagement.account
     if event.change == "OPENED":
-        same = event.terms is not None and event.terms == engagement.agreed.contract
+        same = event.terms is not None and event.terms == engagement.agreed.versions[0].contract
         return refused("DUPLICATE" if same else "ALREADY_OPEN")
     if event.change == "AMENDED":
         return _amendment(engagement, event)
@@ -206,6 +207,7 @@ def _measurement(engagement: Engagement, event: KpiEvent) -> Intake:
         unit=event.unit,
         start=event.period_start,
         end=event.period_end,
+        evidence=event.evidence,
     )
     bucket = kpi_key(engagement.name, event.kpi_id, kpis.bucket(value))
     facts = engagement.staged.load(bucket, KpiFacts) or KpiFacts()
@@ -233,9 +235,20 @@ def _measurement(engagement: Engagement, event: KpiEvent) -> Intake:
         return refused("NOT_USED")
     concerned = tuple(place for name in users for place in _measured(engagement, name, value))
     rank = (value.revision, value.final)
-    if any((known.revision, known.final) > rank and known.at <= value.at for known in rivals):
+    above = [known for known in rivals if (known.revision, known.final) > rank and known.at <= value.at]
+    if above and not _counts(engagement, users, event.kpi_id, value, above):
         return Intake(REFUSED, "SUPERSEDED", concerned)
     return Intake(APPLIED, concerned=concerned)
+
+
+def _counts(engagement: Engagement, users: Iterable[str], kpi: str, value: KpiValue, above: list[KpiValue]) -> bool:
+    """Whether a gate admits the value and none of those that outrank it: for that gate it is in force."""
+    terms = engagement.agreed
+    return any(
+        kpis.admits(gate, value, terms.zone) and not any(kpis.admits(gate, known, terms.zone) for known in above)
+        for name in users
+        for gate in measuring(terms.milestones[name], kpi)
+    )
 
 
 def _measured(engagement: Engagement, milestone: str, value: KpiValue) -> list[Place]:

@@ -14,7 +14,7 @@ from milepost.core.holds import hold, take_back
 from milepost.core.outputs import InvoiceLine, RetentionEvent
 from milepost.core.rules import retention
 
-__all__ = ["credit", "note", "post", "raise_retention", "recount", "subject_of"]
+__all__ = ["corrected", "credit", "note", "post", "raise_retention", "recount", "subject_of"]
 
 
 def subject_of(engagement: Engagement, subject: bool, billed: int, subject_billed: int, gross: int, at: int) -> int:
@@ -121,6 +121,19 @@ def credit(engagement: Engagement, place: Place, effect: str, revision: int, amo
             amount -= taken
             engagement.staged.save(key, charge)
         revision -= 1
+
+
+def corrected(engagement: Engagement, place: Place, effect: str, latest: int) -> str | None:
+    """The id of the line that a credit of the effect corrects: the latest charge of which something is left.
+
+    `latest`: the revision of the last charge, 0 if there was none. Where nothing is left of any, the last one is named.
+    """
+    for revision in range(latest, 0, -1):
+        line = place.identify("line", engagement.name, effect, revision)
+        charge = engagement.staged.load(line_key(engagement.name, line), LineFacts)
+        if charge is not None and charge.uncredited_minor > 0:
+            return line
+    return place.identify("line", engagement.name, effect, latest) if latest else None
 
 
 def _withhold(engagement: Engagement, place: Place, effect: str, line: InvoiceLine, retained: int) -> None:

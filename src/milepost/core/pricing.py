@@ -241,8 +241,10 @@ class BySuccess(Pricing):
 
 def admitting(milestone: Milestone, fee: Success) -> list[KpiGate]:
     """What a value must be for the fee: as the fee says, and every gate on it that must hold for a claim."""
-    own = KpiGate(id=fee.kpi, sources=fee.sources, unit=fee.unit, status=fee.status)
-    return [own, *(gate for gate in _musts(milestone.requires) if isinstance(gate, KpiGate) and gate.id == fee.kpi)]
+    return [
+        fee.measure,
+        *(gate for gate in _musts(milestone.requires) if isinstance(gate, KpiGate) and gate.id == fee.kpi),
+    ]
 
 
 def _musts(gates: Iterable[Gate]) -> Iterable[Gate]:

@@ -49,6 +49,7 @@ def prove(engagement: Engagement, place: Place, part: Occurrence, found: Assessm
     if reported and claim.report is not None:
         causes.add(claim.report.cause)
         evidence.update({(e.name, e.sha256): e for e in claim.report.evidence})
+    evidence.update({(e.name, e.sha256): e for _, value in measured for e in value.evidence})
     signed: list[Decision | FilingDecision] = [decision for _, decision in claim.ballot.signatures.values()]
     causes.update(f"tick:{instant_text(tick)}" for tick in claim.ballot.ticks())
     for decision in [*signed, *decided]:

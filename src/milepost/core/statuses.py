@@ -10,6 +10,7 @@ from milepost.core import lifecycle, money
 from milepost.core.billing import entitled, taken
 from milepost.core.calendar import END_OF_TIME, until_text
 from milepost.core.claims import Assessment, Submission, percent_text, reached
+from milepost.core.clawing import clawed
 from milepost.core.contract import (
     AllOf,
     AnyOf,
@@ -26,7 +27,7 @@ from milepost.core.contract import (
 )
 from milepost.core.engagement import Engagement
 from milepost.core.entitlement import WAITING
-from milepost.core.facts import Occurrence, Place, Report
+from milepost.core.facts import KpiValue, Occurrence, Place, Report
 from milepost.core.gates import carries, leaves
 from milepost.core.invariants import LifecycleError
 from milepost.core.outputs import MilestoneStatus, Missing
@@ -44,28 +45,41 @@ def flag(engagement: Engagement, place: Place, part: Occurrence, found: Assessme
     if found.level > 0:
         definition = engagement.definition(place, found.accepted_at)
         report = _reported(engagement, part)
+        took = [fired.value for fired in clawed(engagement, place, part, found)]
         for gate in definition.requires + definition.depends_on:
-            flags.extend(_fallen(engagement, place, gate, report, found.level))
+            flags.extend(_fallen(engagement, place, gate, report, found.level, took))
     for reason in sorted(set(flags) - set(part.flags)):
         engagement.audit("FLAGGED", reason)
     part.flags = sorted(set(flags))
 
 
-def _fallen(engagement: Engagement, place: Place, gate: Gate, report: Report | None, level: Decimal) -> list[str]:
-    """The flags of a gate that held when it was accepted; of alternatives only if none holds any more."""
+def _fallen(
+    engagement: Engagement, place: Place, gate: Gate, report: Report | None, level: Decimal, took: list[KpiValue]
+) -> list[str]:
+    """The flags of a gate that held when it was accepted; of alternatives only if none holds any more.
+
+    `took`: the values that clawed back: where one of them is in force, the money did not stand.
+    """
     now = min(_LATEST, engagement.until)
     if isinstance(gate, AllOf):
-        return [reason for inner in gate.gates for reason in _fallen(engagement, place, inner, report, level)]
+        return [reason for inner in gate.gates for reason in _fallen(engagement, place, inner, report, level, took)]
     if isinstance(gate, AnyOf):
         either = gating.resolve((gate,), lambda inner: engagement.gate_spans(inner, place))
         if gating.true_at(either, now, report, level):
             return []
         held = [inner for inner in leaves(gate.gates) if engagement.gate_spans(inner, place)]
-        return [reason for inner in held for reason in _fallen(engagement, place, inner, report, level)]
-    # what reports lower is billed, it does not only flag
-    own = isinstance(gate, Completed | EvidenceGate)
-    if own or spans.holds(engagement.gate_spans(gate, place), now):
+        return [reason for inner in held for reason in _fallen(engagement, place, inner, report, level, took)]
+    if isinstance(gate, Completed):
+        return []  # what reports lower is billed, it does not only flag
+    if isinstance(gate, EvidenceGate):
+        # one that claims more, and lacks what was shown before, says nothing about what was accepted
+        return ["GATE_RESTATED"] if report and report.kind == "CORRECTED" and not carries(report, gate) else []
+    if spans.holds(engagement.gate_spans(gate, place), now):
         return []
+    if isinstance(gate, KpiGate) and took:
+        forces = engagement.forces(gate, place)
+        if forces and forces[-1].value in took:
+            return []
     return ["GATE_RESTATED" if isinstance(gate, KpiGate | RegulatorGate) else "DEPENDENCY_REVERSED"]
 
 
@@ -206,8 +220,9 @@ def _missing(
         if reached(definition, completion) > found.level:
             if found.unpriced:
                 return []
-            if found.current is not None or not found.submissions or found.submissions[-1].accepted_at is None:
-                return []
+            last = found.submissions[-1] if found.submissions else None
+            if last is None or last.accepted_at is None or last.level <= found.level:
+                return []  # what is reported is, or was, a claim of its own
             detail = f"{percent_text(found.level)} % was certified; the next report claims the rest"
             return [Missing(gate="completed", detail=detail, since=found.accepted_at)]
         above = (f"{tier} %" for tier in definition.tiers if money.percent(tier) > found.level)

@@ -1,5 +1,6 @@
 """A contract's version, compiled once for the fold: fees as amounts, who depends on whom, what is due when."""
 
+from collections.abc import Iterator
 from datetime import date
 from fractions import Fraction
 from functools import cached_property, lru_cache
@@ -36,6 +37,7 @@ __all__ = [
     "gates",
     "is_success",
     "is_to_date",
+    "measuring",
     "ordered",
 ]
 
@@ -84,17 +86,11 @@ class Terms:
         self.deciders: dict[str, list[str]] = {}  # regulator -> who wants its decision on each filing
         self.due: list[tuple[int, str]] = []
         for name in self.ordered:
-            fee = self.milestones[name].fee
-            clawback = self.milestones[name].clawback
-            if isinstance(fee, Success):
-                _append(self.measured, fee.kpi, name)
-            if clawback is not None:
-                _append(self.measured, clawback.when.id, name)
+            for measure in measuring(self.milestones[name]):
+                _append(self.measured, measure.id, name)
             for gate in leaves(gates(self.milestones[name])):
                 if isinstance(gate, MilestoneGate):
                     _append(self.dependants, gate.milestone, name)
-                elif isinstance(gate, KpiGate):
-                    _append(self.measured, gate.id, name)
                 elif isinstance(gate, RegulatorGate):
                     for regulator in gate.by:
                         if gate.filing is None:
@@ -210,6 +206,15 @@ def is_to_date(milestone: Milestone) -> bool:
 def gates(milestone: Milestone) -> tuple[Gate, ...]:
     """Every gate of the milestone: `requires`, then `depends_on`."""
     return milestone.requires + milestone.depends_on
+
+
+def measuring(milestone: Milestone, kpi: str | None = None) -> Iterator[KpiGate]:
+    """Whatever of the milestone looks at the values of a KPI, or of any: its fee, its clawback, its gates."""
+    fee, clawback = milestone.fee, milestone.clawback
+    looking = [fee.measure] if isinstance(fee, Success) else []
+    looking += [] if clawback is None else [clawback.when]
+    looking += [gate for gate in leaves(gates(milestone)) if isinstance(gate, KpiGate)]
+    return (gate for gate in looking if kpi in (None, gate.id))
 
 
 def _append(lists: dict[_Key, list[str]], key: _Key, name: str) -> None:

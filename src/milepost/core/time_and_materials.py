@@ -11,11 +11,11 @@ from hashlib import blake2b
 import msgspec
 
 from milepost.core import money
-from milepost.core.calendar import instant_text
+from milepost.core.calendar import END_OF_TIME, instant_text
 from milepost.core.contract import Rate, TimeAndMaterials
 from milepost.core.disputes import credit_hours
 from milepost.core.engagement import Engagement
-from milepost.core.events import EngagementEvent, UsageEvent
+from milepost.core.events import EngagementEvent, Evidence, UsageEvent
 from milepost.core.facts import Place, due_key
 from milepost.core.hourly_lines import bill_tally, month_status
 from milepost.core.hours import (
@@ -166,7 +166,7 @@ def _count(engagement: Engagement, entry: Entry, cause: str) -> bool:
             month = tallied(engagement, counted.month)
             tally = _tally(engagement, month, counted, entry.at)
             tally.quantity = str(Fraction(tally.quantity) + sign * Fraction(counted.quantity))
-            _blame(tally, cause)
+            _blame(tally, cause, engagement.evidence())
             engagement.staged.save(month_key(engagement.name, counted.month), month)
             _changed(engagement, counted.month)
     return True
@@ -181,11 +181,13 @@ def _tally(engagement: Engagement, month: Month, counted: Counted, at: int) -> T
     return month.tallies[-1]
 
 
-def _blame(tally: Tally, cause: str) -> None:
-    """Keep whom the next line names: the first in their order, so that the order of arrival makes no difference."""
+def _blame(tally: Tally, cause: str, evidence: tuple[Evidence, ...]) -> None:
+    """Keep whom the next line names, and what they prove: the first in their order, so that arrival changes nothing."""
     if cause not in tally.causes:
         tally.changes += 1
         tally.causes = sorted([*tally.causes, cause])[:MAX_CAUSES]
+    documents = {(item.name, item.sha256): item for item in (*tally.evidence, *evidence)}
+    tally.evidence = [documents[key] for key in sorted(documents)][:MAX_CAUSES]
 
 
 def _changed(engagement: Engagement, month: str) -> None:
@@ -201,7 +203,8 @@ def _schedule(engagement: Engagement, hours: Hours) -> None:
     if hours.due_at is not None or hours.waiting:
         return
     tick, zone = engagement.last_tick, engagement.agreed.zone
-    seen = hours.opened_tick is None or tick > hours.opened_tick
+    # hours that only an amendment agreed on: any tick was after the opening, if there was one
+    seen = tick > (-END_OF_TIME if hours.opened_tick is None else hours.opened_tick)
     hours.due_at = usage.month_end(usage.month_of(tick, zone), zone) if seen else 0
     engagement.staged.save(due_key(hours.due_at, engagement.name, Place(TIME)), b"")
 

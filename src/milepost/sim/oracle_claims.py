@@ -22,7 +22,7 @@ from milepost.core.events import ApprovalDecision
 from milepost.sim.oracle_accepted import Accepted, Level
 from milepost.sim.oracle_days import start_of
 from milepost.sim.oracle_deadlines import Deadlines
-from milepost.sim.oracle_facts import Facts, Key, reach
+from milepost.sim.oracle_facts import Facts, Key, Report, reach
 from milepost.sim.oracle_gates import Gates, asks, leaves
 from milepost.sim.oracle_prices import Quote, changes_nothing, quoted
 from milepost.sim.oracle_terms import Terms, rounded
@@ -55,7 +55,7 @@ class Walk:
         """Visit every instant. `fee_minor`: the fee by the version's place, where it is an amount."""
         self.fee_minor = fee_minor
         for at in sorted(set(self._instants())):
-            before = self._billable(at)
+            before = self._billable(at), self.grown_at
             if self.agreed:
                 self._end(at)
             milestone = self.terms.milestone_at(self.key[0], at)
@@ -63,12 +63,14 @@ class Walk:
             if milestone is not None:
                 self.milestone = self.gates.milestone = milestone
                 self._follow(at)
-            if self.as_accepted is not None or milestone is not None:
-                self._lower(at)
-            if milestone is not None:
-                self.gates.milestone = milestone
-                self._raise(at)
-            if self._billable(at) != before:
+            for reports, signs in self._turns(at):
+                self.gates.reports = reports
+                if self.as_accepted is not None or milestone is not None:
+                    self._lower(at)
+                if milestone is not None:
+                    self.gates.milestone = milestone
+                    self._raise(at, signs)
+            if (self._billable(at), self.grown_at) != before:
                 self.result.levels.append(Level(at, self.percent, self.price, self.grown_at))
         live = self._live() if self.agreed else []
         self.result.waiting = [waiting for submission in live for waiting in self.votes.waiting(submission)]
@@ -102,7 +104,13 @@ class Walk:
             if submission.ended == "next" and not self.votes.is_complete(submission):
                 submission.ended, submission.ended_at, submission.settled_at = "over", at, None
 
-    def _raise(self, at: int) -> None:
+    def _turns(self, at: int) -> list[tuple[list[Report], bool]]:
+        """What was reported by the instant: each of several reports of one time has its turn, decisions come after."""
+        reports = self.gates.reports
+        ends = [place + 1 for place, report in enumerate(reports) if report.at == at]
+        return [*((reports[:end], False) for end in ends[:-1]), (reports, True)]
+
+    def _raise(self, at: int, signs: bool) -> None:
         claim, quote = self._claim(at)
         if self.votes.policy is None:
             if quote is not None and self._is_more(claim, quote) and self._may_bill(claim, at):
@@ -110,7 +118,8 @@ class Walk:
             return
         if quote is not None:
             self._open(at, claim, quote)
-        self._sign(at)
+        if signs:
+            self._sign(at)
         self._settle(at)
         self._accept(at, at)
         self._lower(at)
@@ -280,8 +289,7 @@ class Walk:
 
         Unnamed decisions wait for the first submission; one that names a submission waits for that one.
         """
-        in_force = [r for r in self.gates.reports if r is self.gates.report_at(r.at)]
-        below = [report.at for report in in_force if reach(self.milestone, report.completion) == 0]
+        below = [report.at for report in self.gates.reports if reach(self.milestone, report.completion) == 0]
         if not asks(self.milestone.requires, Completed):
             below = []
         early: list[ApprovalDecision] = []

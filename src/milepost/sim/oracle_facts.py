@@ -4,6 +4,7 @@ Nothing here is shared with the core but the shapes of contracts and events. Eve
 list of events, slowly; the point is that it is short enough to compare with the rules sentence by sentence.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import lru_cache
@@ -26,6 +27,9 @@ __all__ = ["AMENDMENT", "SIGNOFF", "Facts", "Key", "Report", "exact", "reach", "
 
 SIGNOFF, AMENDMENT = "@signoff", "@amendment"
 _RUNGS = {"RECEIVED": 1, "VALIDATED": 2, "ACCEPTED": 3}
+
+_PRICING = ("charge", "payer_id", "procedure_code")
+_DECIMAL = re.compile(r"\d+(\.\d+)?")
 
 Key = tuple[str, str | None]  # a milestone and its occurrence
 
@@ -197,7 +201,10 @@ def ruling_rank(ruling: RegulatorDecision) -> tuple[bool, int, int]:
 
 def _content(event: MilestoneEvent) -> object:
     completion = None if event.kind == "WITHDRAWN" else exact(event.completion)
-    return (event.kind, completion, event.reported_by, event.evidence, tuple(sorted(event.attributes.items())))
+    # a charge is a number, however it is spelled; where it is none, no card reads it
+    said = {name: text for name, text in event.attributes.items() if name in _PRICING}
+    charge = {"charge": exact(said["charge"])} if _DECIMAL.fullmatch(said.get("charge", "")) else {}
+    return (event.kind, completion, event.reported_by, event.evidence, tuple(sorted({**said, **charge}.items())))
 
 
 def value_key(event: KpiEvent) -> object:

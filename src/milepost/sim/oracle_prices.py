@@ -16,8 +16,6 @@ __all__ = ["Quote", "changes_nothing", "left_out", "quoted", "success_fee"]
 
 _CHARGE = re.compile(r"\d+(\.\d+)?")
 
-_PRICING = ("charge", "payer_id", "procedure_code")
-
 
 class Quote(NamedTuple):
     """The price of all of it in minor units (1 where the contract has an amount), and what it was computed from."""
