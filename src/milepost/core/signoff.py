@@ -1,7 +1,7 @@
 """The final sign-off: since when it is in effect, and what it waits for (rule 23)."""
 
 from milepost.core import lifecycle, settlement
-from milepost.core.calendar import END_OF_TIME, local_date
+from milepost.core.calendar import END_OF_TIME, instant_text, local_date
 from milepost.core.claims import Assessment
 from milepost.core.engagement import Engagement
 from milepost.core.entitlement import WAITING
@@ -29,7 +29,8 @@ def date_signoff(engagement: Engagement, found: Assessment) -> bool:
     account.signed_off_at = claim.report.at
     account.signoff_submission = claim.number
     signed = {decision.cause for _, decision in claim.ballot.signatures.values()}
-    account.signoff_causes = tuple(sorted({claim.report.cause, *signed}))
+    silent = {f"tick:{instant_text(tick)}" for tick in claim.ballot.ticks()}
+    account.signoff_causes = tuple(sorted({claim.report.cause, *signed, *silent}))
     return account.signoff_at != before
 
 
