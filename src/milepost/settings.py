@@ -90,6 +90,12 @@ class Settings(BaseSettings):
     )
     send_timeout_ms: int = Field(30_000, ge=100, le=600_000, description="longest wait for a batch to be acknowledged")
     shutdown_timeout_ms: int = Field(20_000, ge=100, le=600_000, description="hard limit of a graceful shutdown")
+    ready_lag_records: int = Field(
+        100_000, ge=0, le=1_000_000_000, description="with more records to do a join or a ledger is not ready"
+    )
+    gauges_interval_s: int = Field(
+        30, ge=1, le=3_600, description="pause between two looks of the ledger at money, approvals and dead letters"
+    )
     max_records: int = Field(8_000, ge=1, le=1_000_000, description="most records in one poll, so in one transaction")
     poll_timeout_ms: int = Field(100, ge=1, le=60_000, description="longest wait of one poll for records")
 

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import Metric
 
 from milepost.observe import metrics
+from milepost.observe.exposition import Exposition, expose
 
 
 @pytest.fixture(scope="module")
@@ -36,24 +37,24 @@ def test_every_metric_is_a_public_constant(families: list[Metric]) -> None:
 def test_labels_are_bounded() -> None:
     constants = [getattr(metrics, name) for name in metrics.__all__]
     labels = {label for constant in constants for label in getattr(constant, "_labelnames", ())}
-    assert labels <= {"topic", "reason", "outcome", "kind", "state", "route", "status", "adapter"}
+    assert labels <= {"topic", "reason", "outcome", "kind", "state", "route", "status", "adapter", "currency", "gate"}
     assert labels >= {"topic", "outcome"}
 
 
 @pytest.fixture
-def exposition() -> Iterator[metrics.Exposition]:
-    running = metrics.expose("127.0.0.1", 0)
+def exposition() -> Iterator[Exposition]:
+    running = expose("127.0.0.1", 0)
     yield running
     running.stop()
 
 
-def scrape(exposition: metrics.Exposition) -> str:
+def scrape(exposition: Exposition) -> str:
     with urlopen(f"http://127.0.0.1:{exposition.port}/metrics", timeout=5) as answer:
         text: str = answer.read().decode()
     return text
 
 
-def test_metrics_are_served(exposition: metrics.Exposition) -> None:
+def test_metrics_are_served(exposition: Exposition) -> None:
     metrics.announce(inputs=["test-topic"], outputs=["test-output"], ledger=["test-output"])
     before = scrape(exposition)
     assert 'milepost_join_events_in_total{topic="test-topic"} 0.0' in before
@@ -72,10 +73,10 @@ def _observed(text: str) -> float:
 
 
 def test_a_stopped_exposition_frees_its_port() -> None:
-    first = metrics.expose("127.0.0.1", 0)
+    first = expose("127.0.0.1", 0)
     with pytest.raises(OSError, match="in use"):
-        metrics.expose("127.0.0.1", first.port)
+        expose("127.0.0.1", first.port)
     first.stop()
-    second = metrics.expose("127.0.0.1", first.port)
+    second = expose("127.0.0.1", first.port)
     second.stop()
     assert second.port == first.port

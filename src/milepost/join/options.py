@@ -43,6 +43,7 @@ class JoinOptions:
     poll_failures_most: int = 20  # in a row, with pauses up to `retry_most_s`
     stuck_s: float = 60.0  # the end moves, the position does not
     shutdown_timeout_s: float = 20.0
+    ready_lag_records: int = 100_000  # with more to do the worker is not ready
 
     @property
     def transaction_bound_s(self) -> float:
@@ -84,4 +85,5 @@ def from_settings(
         revoke_timeout_s=session_s / 2,
         refusal_grace_s=session_s,
         shutdown_timeout_s=settings.shutdown_timeout_ms / 1000,
+        ready_lag_records=settings.ready_lag_records,
     )

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from milepost.codec.wire import header
+from milepost.core.invariants import ConservationError
 from milepost.join.batch import Batch, ByTopic, Folding, Outcome, Worker, digest, in_order, take
 from milepost.join.options import JoinOptions
 from milepost.join.restore import OFFSETS_KEY, Applied, PartitionRefusedError, Restored, Store, positions, restore
@@ -42,6 +43,8 @@ __all__ = ["TXSEQ_HEADER", "PartitionJoin", "Phase", "Setting"]
 TXSEQ_HEADER = "milepost-txseq"
 DEAD_LETTER_TOPIC = "dead-letters"
 REASON_HEADER = "milepost-error-code"
+MESSAGE_HEADER = "__connect.errors.exception.message"
+VIOLATION = ConservationError.__name__.encode()
 log = logs.logger(__name__)
 
 
@@ -183,6 +186,7 @@ class PartitionJoin:
             whole=known is None,
             seconds=round(time.monotonic() - started, 3),
         )
+        metrics.RESTORE_SECONDS.observe(time.monotonic() - started)
         self._step("after-restore")
 
     async def _next_batch(self) -> Batch:
@@ -338,7 +342,9 @@ class PartitionJoin:
             metrics.EVENTS_IN.labels(topic).inc(len(some))
         for topic, count in Counter(output.topic for output in outcome.outputs).items():
             metrics.OUTPUTS.labels(topic).inc(count)
-        dead = (output for output in outcome.outputs if output.topic == DEAD_LETTER_TOPIC)
+        dead = [output for output in outcome.outputs if output.topic == DEAD_LETTER_TOPIC]
+        violated = sum(VIOLATION in (header(output.headers, MESSAGE_HEADER) or b"") for output in dead)
+        metrics.CONSERVATION_VIOLATIONS.inc(violated)
         for reason, count in Counter(header(output.headers, REASON_HEADER) or b"UNKNOWN" for output in dead).items():
             metrics.DEAD_LETTERS.labels(reason.decode()).inc(count)
         metrics.TRANSACTIONS.labels("committed" if clean else "uncertain").inc()

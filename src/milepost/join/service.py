@@ -13,12 +13,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from milepost.join.batch import Batch, ByTopic, Worker
+from milepost.join.connecting import UnequalError, connect
 from milepost.join.options import JoinOptions
 from milepost.join.partition import PartitionJoin, Phase, Setting
 from milepost.join.restore import PartitionRefusedError, Store
 from milepost.join.watchdog import Watchdog
 from milepost.kafka.log import FencedError, GroupConsumer, GroupRefusedError, HoldError, Log, LogError, TopicPartition
-from milepost.observe import logs, metrics
+from milepost.observe import health, logs, metrics
 from milepost.observe.hosting import StoppedError
 
 __all__ = ["JoinService", "WorkerStoppedError"]
@@ -60,6 +61,8 @@ class JoinService:
         self._fences: deque[float] = deque()
         self._refused_since: float | None = None
         self._poll_failures = 0
+        self._trouble: str | None = "has not begun"  # what the whole worker waits for
+        self._watchdog: Watchdog | None = None
 
     def stop(self) -> None:
         """Ask for the graceful end: step 10. May be called from a signal handler, and more than once."""
@@ -70,25 +73,44 @@ class JoinService:
         """Whether every partition that this worker has is restored and being joined."""
         return bool(self.partitions) and all(one.phase is Phase.READY for one in self.partitions.values())
 
+    def _waits(self, why: str) -> None:
+        self._trouble = why
+
+    def waits_for(self) -> str | None:
+        """What keeps this worker from its work, in a sentence; None: it is ready."""
+        if self._trouble is not None:
+            return self._trouble
+        for number, partition in sorted(self.partitions.items()):
+            if partition.phase is not Phase.READY:
+                return f"partition {number} is {partition.phase.value} {partition.trouble}".rstrip()
+        lag = self._watchdog.lag_records if self._watchdog else 0
+        if lag > self.options.ready_lag_records:
+            return f"{lag} records are still to be joined (MILEPOST_READY_LAG_RECORDS)"
+        return None
+
     async def run(self) -> None:
-        """Work until `stop()`; raises `WorkerStoppedError`. Opens and closes the log."""
+        """Work until `stop()`; raises `WorkerStoppedError`. Opens and closes the log; waits while nobody is there."""
         tasks: list[asyncio.Task[Any]] = []
+        health.watch("join", self.waits_for)
+        metrics.announce(self.options.inputs, self.options.outputs)
         try:
-            await self.source.start()
-            await self._check_topics()
+            if not await connect(self.source, self.options, self._stopping, self._waits):
+                return
             for sentence in await self.source.weaknesses():
                 log.warning("exactly once is weaker than it should be", why=sentence)
             self._member = self.source.consumer(self.options.group, self.options.inputs, self)
             await self._consumer.start()
             tasks.append(asyncio.create_task(self._poll_for_ever(), name="join-poll"))
-            tasks.append(asyncio.create_task(Watchdog(self, self._consumer).run(), name="join-watchdog"))
+            self._watchdog = Watchdog(self, self._consumer)
+            tasks.append(asyncio.create_task(self._watchdog.run(), name="join-watchdog"))
             tasks.append(asyncio.create_task(self._stopping.wait(), name="join-stop"))
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-        except LogError as error:
+        except (LogError, UnequalError) as error:
             self._fail(str(error))
         finally:
+            health.forget("join")
             await self._shut_down(tasks)
         if self._failure is None and any(one.phase is Phase.STOPPED for one in self.partitions.values()):
             self._fail("; ".join(one.trouble for one in self.partitions.values() if one.phase is Phase.STOPPED))
@@ -99,15 +121,6 @@ class JoinService:
     def _consumer(self) -> GroupConsumer:
         assert self._member is not None, "used before the log was connected"
         return self._member
-
-    async def _check_topics(self) -> None:
-        topics = (*self.options.inputs, *self.options.outputs, *self.options.own)
-        counts = await self.source.partition_counts(topics)
-        if len(set(counts.values())) != 1 or 0 in counts.values():
-            found = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
-            raise WorkerStoppedError(
-                f"the join's topics need the same number of partitions; found: {found}. See `milepost topics plan`"
-            )
 
     def fail(self, reason: str) -> None:
         """End the worker, non-zero, with this reason."""
@@ -139,6 +152,7 @@ class JoinService:
                 partition.bump()
                 partition.paused = True
         self._held.set()
+        self._trouble = None
         self._setting.on_step("assigned", -1)
         log.info("partitions assigned", partitions=sorted(numbers))
 

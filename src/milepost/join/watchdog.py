@@ -1,4 +1,5 @@
-"""Notices a consumer that stands still: the end of its input moves, its position does not, and no call says why."""
+"""Measures how far behind the worker is, and notices a consumer that stands still: the end of its input moves, its
+position does not, and no call says why."""
 
 import asyncio
 import time
@@ -6,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from milepost.join.partition import Phase
 from milepost.kafka.log import GroupConsumer, LogError, TopicPartition
-from milepost.observe import logs
+from milepost.observe import logs, metrics
 
 if TYPE_CHECKING:
     from milepost.join.service import JoinService
@@ -15,6 +16,9 @@ __all__ = ["Watchdog"]
 
 log = logs.logger(__name__)
 
+# How old the lag may be that is shown.
+LOOK_S = 5.0
+
 
 class Watchdog:
     """Looks at every partition that is being read; ends the worker when one has been standing for `stuck_s`."""
@@ -22,11 +26,12 @@ class Watchdog:
     def __init__(self, service: "JoinService", consumer: GroupConsumer) -> None:
         self._service, self._consumer = service, consumer
         self._standing: dict[TopicPartition, tuple[int, int, float]] = {}  # position, incarnation, since
+        self.lag_records = 0  # of all partitions together, at the last look
 
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            await asyncio.sleep(self._service.options.stuck_s / 6)
+            await asyncio.sleep(min(LOOK_S, self._service.options.stuck_s / 6))
             try:
                 await self.look(time.monotonic())
             except LogError as error:
@@ -34,18 +39,19 @@ class Watchdog:
 
     async def look(self, now: float) -> None:
         """One look, at monotonic time `now`; raises `LogError` when the ends cannot be read."""
-        reading = {
+        held = {
             TopicPartition(topic, number): partition
             for number, partition in self._service.partitions.items()
-            if partition.phase is Phase.READY and not partition.paused and partition.backlog == 0
+            if partition.phase is Phase.READY
             for topic in self._service.options.inputs
         }
-        if not reading:
-            self._standing.clear()
-            return
-        ends = await self._consumer.ends(reading)
+        ends = await self._consumer.ends(held) if held else {}
+        self._measure({place: end - held[place].positions.get(place.topic, 0) for place, end in ends.items()})
+        reading = {place: one for place, one in held.items() if not one.paused and one.backlog == 0}
         standing: dict[TopicPartition, tuple[int, int, float]] = {}
         for partition, end in ends.items():
+            if partition not in reading:
+                continue
             position, incarnation = self._consumer.position(partition), reading[partition].incarnation
             if position is None or position >= end:
                 continue
@@ -60,3 +66,11 @@ class Watchdog:
                     "the worker again"
                 )
         self._standing = standing
+
+    def _measure(self, behind: dict[TopicPartition, int]) -> None:
+        by_topic = dict.fromkeys(self._service.options.inputs, 0)
+        for place, count in behind.items():
+            by_topic[place.topic] += max(0, count)
+        for topic, count in by_topic.items():
+            metrics.JOIN_LAG.labels(topic).set(count)
+        self.lag_records = sum(by_topic.values())

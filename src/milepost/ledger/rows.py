@@ -6,7 +6,8 @@ by the join alone, so something is wrong that skipping would hide. Input topics 
 engagement event that cannot be read the join makes a dead letter, of an acknowledgement the ledger notes one itself.
 """
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -21,8 +22,9 @@ from milepost.observe.hosting import StoppedError
 from milepost.sql import tables
 from milepost.sql.writing import Row, StatusKey
 
-__all__ = ["TABLES", "TOPICS", "Rows", "UnreadableError", "rows_of"]
+__all__ = ["TABLES", "TOPICS", "Rows", "Told", "UnreadableError", "rows_of"]
 
+AUDIT_TOPIC = "audit-trail"
 STATUS_TOPIC = "milestone-status"
 ENGAGEMENT_TOPIC = "engagements"
 ACKNOWLEDGEMENT_TOPIC = "invoice-acknowledgements"
@@ -32,7 +34,7 @@ TABLES: dict[str, tables.Table] = {
     "retention-events": tables.retention_events,
     "approval-requests": tables.approval_requests,
     STATUS_TOPIC: tables.milestone_status,
-    "audit-trail": tables.audit_entries,
+    AUDIT_TOPIC: tables.audit_entries,
     DEAD_LETTER_TOPIC: tables.dead_letters,
     ENGAGEMENT_TOPIC: tables.engagement_events,
     ACKNOWLEDGEMENT_TOPIC: tables.invoice_acknowledgements,
@@ -45,11 +47,31 @@ _PLACE = ("record_partition", "record_offset", "body_sha256")
 _TXSEQ = "milepost-txseq"
 _ORIGINAL = "__connect.errors."
 
+_AUDIT_COLUMNS = [column.name for column in tables.audit_entries.columns]
+_TOLD = [_AUDIT_COLUMNS.index(name) for name in ("what", "reason", "occurred_at", "recorded_at")]
+
 _json = msgspec.json.Encoder().encode
 
 
 class UnreadableError(StoppedError):
     """A record of an output topic that this release cannot read; the message names its place and the way out."""
+
+
+@dataclass
+class Told:
+    """What the audit trail of a batch tells operators: what became of events, by (what, reason), and for each line the
+    microseconds from the event's time and from its arrival to the append of the line."""
+
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    delays: list[tuple[int, int]] = field(default_factory=list)
+
+    def add(self, values: Sequence[Any], appended: int) -> None:
+        """Tell of one entry, as the columns of its row, appended at that instant."""
+        what, reason, occurred_at, recorded_at = (values[place] for place in _TOLD)
+        if what == "LINE":
+            self.delays.append((max(0, appended - occurred_at), max(0, appended - recorded_at)))
+        elif what != "RETENTION":
+            self.outcomes[what, reason or ""] += 1
 
 
 @dataclass
@@ -59,6 +81,7 @@ class Rows:
     added: dict[tables.Table, list[Row]] = field(default_factory=dict)
     statuses: dict[StatusKey, Row | None] = field(default_factory=dict)
     txseqs: dict[tuple[str, int], int] = field(default_factory=dict)
+    told: Told = field(default_factory=Told)
 
 
 def rows_of(batch: Iterable[Record]) -> Rows:
@@ -71,6 +94,8 @@ def rows_of(batch: Iterable[Record]) -> Rows:
             _add_input(rows, record)
         else:
             row = _dead_letter(record) if record.topic == DEAD_LETTER_TOPIC else _output(record)
+            if record.topic == AUDIT_TOPIC:
+                rows.told.add(row, record.timestamp * 1000)
             rows.added.setdefault(TABLES[record.topic], []).append(row)
         newest[record.topic, record.partition] = record
     for place, record in newest.items():

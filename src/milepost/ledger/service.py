@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from milepost.kafka.log import GroupConsumer, GroupRefusedError, Log, LogError, Span, TopicPartition
 from milepost.ledger.rows import TOPICS, Rows, rows_of
-from milepost.observe import logs, metrics
+from milepost.ledger.watching import Watching, count
+from milepost.observe import health, logs, metrics
 from milepost.observe.hosting import StoppedError
 from milepost.sql.engine import DatabaseError, Engine, UnavailableError, described
 from milepost.sql.migrations import migrate
@@ -50,6 +51,8 @@ class Ledger:
         prefix: str = "",
         max_records: int = 8_000,
         poll_timeout_s: float = 0.1,
+        ready_lag_records: int = 100_000,
+        gauges_interval_s: float = 30.0,
     ) -> None:
         self._kafka, self._engine, self._group, self._prefix = log, engine, group, prefix
         self._max_records, self._poll_timeout_s = max_records, poll_timeout_s
@@ -64,21 +67,30 @@ class Ledger:
         self._refused_since: float | None = None
         self._pause_s = _FIRST_PAUSE_S
         self._asked: list[asyncio.Future[dict[TopicPartition, int]]] = []
+        self._waiting: str | None = "has not begun"
+        self._watching = Watching(engine, self._behind, gauges_interval_s)
+        self._ready_lag_records = ready_lag_records
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
 
     async def run(self) -> None:
         """Migrate, connect, then keep up until `stop()`; see the class for what it raises."""
         metrics.announce(ledger=TOPICS)
+        health.watch("ledger", self.waits_for)
+        watching = None
         try:
             await self._until_migrated()
             await self._until_connected()
+            watching = asyncio.create_task(self._watching.run(), name="ledger-watching")
             while not self._stopping.is_set():
                 await self._round()
         except (ContradictionError, DatabaseError, GroupRefusedError) as error:
             raise StoppedError(str(error)) from error
         finally:
+            health.forget("ledger")
             self._ended.set()
+            if watching is not None:
+                watching.cancel()
             _answer(self._asked, {})
             if self._storing is not None:
                 # Its rows and offsets are in or they are not; why not is for the next ledger to find out.
@@ -91,6 +103,23 @@ class Ledger:
     def stop(self) -> None:
         """Finish the running transaction, leave the group and return from `run()`."""
         self._stopping.set()
+
+    def waits_for(self) -> str | None:
+        """What keeps this ledger from its work, in a sentence; None: it is ready."""
+        if self._waiting is not None:
+            return self._waiting
+        if self._unplaced:
+            return f"{len(self._unplaced)} partitions have no place yet"
+        if self._watching.lag_records > self._ready_lag_records:
+            return f"{self._watching.lag_records} records are still to be stored (MILEPOST_READY_LAG_RECORDS)"
+        return None
+
+    async def _behind(self) -> dict[TopicPartition, int]:
+        held, consumer = self._held, self._consumer
+        if consumer is None or not held:
+            return {}
+        ends = await consumer.ends(held)
+        return {place: end - (consumer.position(place) or 0) for place, end in ends.items()}
 
     async def caught_up(self) -> bool:
         """Whether everything committed to this ledger's partitions before the call is stored; False without any."""
@@ -230,7 +259,7 @@ class Ledger:
         batches = {place: batch for place, batch in found.items() if batch and place not in self._unplaced}
         if not batches:
             await self._settle()
-            self._pause_s = _FIRST_PAUSE_S
+            self._pause_s, self._waiting = _FIRST_PAUSE_S, None
             return
         started, assignments = time.perf_counter(), self._assignments
         rows = await asyncio.to_thread(rows_of, [record for place in sorted(batches) for record in batches[place]])
@@ -244,17 +273,18 @@ class Ledger:
         ]
         # True once it is stored; until then nothing is stored on top of it, and a failure takes all places away.
         self._expected.update(ends)
-        counts = {place: len(batch) for place, batch in batches.items()}
-        self._storing = asyncio.create_task(self._store(rows, moves, counts, started))
+        sizes = {place: len(batch) for place, batch in batches.items()}
+        self._storing = asyncio.create_task(self._store(rows, moves, sizes, started))
 
     async def _store(
-        self, rows: Rows, moves: Sequence[Move], counts: Mapping[TopicPartition, int], started: float
+        self, rows: Rows, moves: Sequence[Move], sizes: Mapping[TopicPartition, int], started: float
     ) -> None:
         await asyncio.to_thread(store, self._engine, rows.added, rows.statuses, moves)
-        self._pause_s = _FIRST_PAUSE_S
+        self._pause_s, self._waiting = _FIRST_PAUSE_S, None
+        count(rows.told)
         metrics.LEDGER_BATCH_SECONDS.observe(time.perf_counter() - started)
-        for place, count in counts.items():
-            metrics.LEDGER_ROWS.labels(place.topic).inc(count)
+        for place, size in sizes.items():
+            metrics.LEDGER_ROWS.labels(place.topic).inc(size)
 
     async def _settle(self) -> None:
         """Wait for the batch that is being stored; raises what became of it."""
@@ -276,6 +306,7 @@ class Ledger:
         await self._wait(why, **fields)
 
     async def _wait(self, why: str, **fields: object) -> None:
+        self._waiting = f"{why}: {', '.join(map(str, fields.values()))}"
         _log.warning(why, again_in_s=self._pause_s, **fields)
         try:
             await asyncio.wait_for(self._stopping.wait(), self._pause_s)

@@ -26,4 +26,6 @@ def ledger_service(settings: Settings) -> Ledger:
         prefix=settings.topic_prefix,
         max_records=settings.max_records,
         poll_timeout_s=settings.poll_timeout_ms / 1000,
+        ready_lag_records=settings.ready_lag_records,
+        gauges_interval_s=settings.gauges_interval_s,
     )

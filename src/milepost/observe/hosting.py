@@ -14,7 +14,7 @@ from typing import Protocol
 
 import uvloop
 
-from milepost.observe import logs, metrics
+from milepost.observe import exposition, logs
 
 __all__ = ["Service", "StoppedError", "host"]
 
@@ -47,15 +47,15 @@ def host(
     or the end took longer than `shutdown_timeout_s`. `metrics_address` None: no metrics over HTTP; port 0 takes a free
     one.
     """
-    exposition = None
+    served = None
     if metrics_address is not None:
-        exposition = metrics.expose(*metrics_address)
-        log.info("metrics are served", url=f"http://{exposition.host}:{exposition.port}/metrics")
+        served = exposition.expose(*metrics_address)
+        log.info("metrics are served", url=f"http://{served.host}:{served.port}/metrics")
     try:
         reasons = uvloop.run(_host(services, shutdown_timeout_s))
     finally:
-        if exposition is not None:
-            exposition.stop()
+        if served is not None:
+            served.stop()
     for reason in reasons:
         print(f"milepost: {reason}", file=sys.stderr)  # noqa: T201  # for people, whatever the log's format is
     return 1 if reasons else 0

@@ -7,21 +7,26 @@ exported as a timestamp, never as an age, so that a process that hangs still sho
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from threading import Thread
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 __all__ = [
+    "APPROVALS",
+    "ARRIVAL_TO_LINE_SECONDS",
     "BATCH_RECORDS",
     "BATCH_SECONDS",
+    "BLOCKED",
+    "BLOCKED_SINCE",
     "CLOCK_LAST_TICK",
     "CLOCK_LEADS",
     "CLOCK_SKEW",
     "CLOCK_TICKS",
+    "CONSERVATION_VIOLATIONS",
     "DEAD_LETTERS",
+    "DEAD_LETTERS_OLDEST",
+    "DEAD_LETTERS_OPEN",
     "EVENTS_IN",
+    "EVENT_TO_LINE_SECONDS",
     "EVIDENCE_DAMAGED",
     "EVIDENCE_UPLOADS",
     "GATEWAY_EVENTS",
@@ -29,18 +34,23 @@ __all__ = [
     "GATEWAY_REQUEST_SECONDS",
     "GATEWAY_RUNNING",
     "GATEWAY_WEBHOOKS",
+    "GAUGES_REFRESHED",
+    "JOIN_LAG",
     "LAST_COMMIT",
     "LEDGER_BATCH_SECONDS",
+    "LEDGER_LAG",
     "LEDGER_ROWS",
     "LINK_DECISIONS",
+    "MONEY",
+    "OUTCOMES",
     "OUTPUTS",
     "PARTITIONS",
     "REGISTRY",
+    "REJECTED_LINES",
+    "RESTORE_SECONDS",
     "TRANSACTIONS",
     "TRANSACTION_OUTCOMES",
-    "Exposition",
     "announce",
-    "expose",
 ]
 
 # One registry, ours, so that a test or an embedding program never meets somebody else's metrics.
@@ -50,6 +60,8 @@ TRANSACTION_OUTCOMES = ("committed", "uncertain", "failed", "fenced")
 
 # From a batch folded in memory to one that waits for a broker's fail-over.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
+# From the join's latency to a fact that came a month late.
+_DELAYS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3_600.0, 86_400.0, 604_800.0, 2_592_000.0)
 _RECORDS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
 
 EVENTS_IN = Counter(
@@ -97,6 +109,94 @@ PARTITIONS = Gauge(
 LAST_COMMIT = Gauge(
     "milepost_join_last_commit_timestamp_seconds",
     "Unix time of this worker's last committed transaction; 0: none yet.",
+    registry=REGISTRY,
+)
+JOIN_LAG = Gauge(
+    "milepost_join_lag_records",
+    "Records of this worker's partitions that it has not joined yet, by input topic.",
+    ["topic"],
+    registry=REGISTRY,
+)
+RESTORE_SECONDS = Histogram(
+    "milepost_join_restore_seconds",
+    "Time that restoring one partition from its changelog took.",
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+CONSERVATION_VIOLATIONS = Counter(
+    "milepost_join_conservation_violations_total",
+    "Events that would have made money appear or vanish; each became a dead letter, and somebody must look.",
+    registry=REGISTRY,
+)
+LEDGER_LAG = Gauge(
+    "milepost_ledger_lag_records",
+    "Records of this ledger's partitions that it has not stored yet, by topic.",
+    ["topic"],
+    registry=REGISTRY,
+)
+OUTCOMES = Counter(
+    "milepost_ledger_outcomes_total",
+    "What became of events, as the audit trail says: applied, waiting, refused, parked, flagged; by reason.",
+    ["outcome", "reason"],
+    registry=REGISTRY,
+)
+EVENT_TO_LINE_SECONDS = Histogram(
+    "milepost_ledger_event_to_line_seconds",
+    "From the time that an event states to the append of the invoice line that it closed.",
+    buckets=_DELAYS,
+    registry=REGISTRY,
+)
+ARRIVAL_TO_LINE_SECONDS = Histogram(
+    "milepost_ledger_arrival_to_line_seconds",
+    "From an event's arrival in Kafka to the append of the invoice line that it closed.",
+    buckets=_DELAYS,
+    registry=REGISTRY,
+)
+MONEY = Gauge(
+    "milepost_ledger_money_amount",
+    "Money of all invoice lines in units of the currency, as the database says; by currency and kind: billed (gross), "
+    "retained (withheld now), released, clawed_back, payable. The same on every ledger of a database.",
+    ["currency", "kind"],
+    registry=REGISTRY,
+)
+BLOCKED = Gauge(
+    "milepost_ledger_blocked_amount",
+    "Money at stake of occurrences that miss a gate, in units of the currency; once for each kind of gate that is "
+    "missing, so do not add the gates up. The same on every ledger of a database.",
+    ["currency", "gate"],
+    registry=REGISTRY,
+)
+BLOCKED_SINCE = Gauge(
+    "milepost_ledger_blocked_since_timestamp_seconds",
+    "Unix time since when the oldest occurrence with money at stake misses a gate of this kind, where that is known.",
+    ["gate"],
+    registry=REGISTRY,
+)
+APPROVALS = Gauge(
+    "milepost_ledger_approvals",
+    "Signatures that are asked for and not given, by state: open (all of them), overdue (their deadline has passed).",
+    ["state"],
+    registry=REGISTRY,
+)
+DEAD_LETTERS_OPEN = Gauge(
+    "milepost_ledger_dead_letters_open",
+    "Dead letters that nobody sent again or put aside, by reason.",
+    ["reason"],
+    registry=REGISTRY,
+)
+DEAD_LETTERS_OLDEST = Gauge(
+    "milepost_ledger_dead_letters_oldest_timestamp_seconds",
+    "Unix time at which the oldest dead letter came that nobody sent again or put aside; 0: there is none.",
+    registry=REGISTRY,
+)
+REJECTED_LINES = Gauge(
+    "milepost_ledger_rejected_lines",
+    "Invoice lines that the ERP refused and has not taken since: differences that `milepost reconcile` lists.",
+    registry=REGISTRY,
+)
+GAUGES_REFRESHED = Gauge(
+    "milepost_ledger_refreshed_timestamp_seconds",
+    "Unix time at which the gauges that are computed from the database were computed last; 0: not yet.",
     registry=REGISTRY,
 )
 LEDGER_ROWS = Counter(
@@ -188,35 +288,11 @@ def announce(inputs: Iterable[str] = (), outputs: Iterable[str] = (), ledger: It
     """Start the series of known labels at 0, so that a rate sees the first event and an alert sees silence."""
     for topic in inputs:
         EVENTS_IN.labels(topic)
+        JOIN_LAG.labels(topic)
     for topic in outputs:
         OUTPUTS.labels(topic)
     for topic in ledger:
         LEDGER_ROWS.labels(topic)
+        LEDGER_LAG.labels(topic)
     for outcome in TRANSACTION_OUTCOMES:
         TRANSACTIONS.labels(outcome)
-
-
-@dataclass(frozen=True)
-class Exposition:
-    """A running HTTP server that answers `GET /metrics`; `port` is the one it got."""
-
-    host: str
-    port: int
-    server: WSGIServer
-    thread: Thread
-
-    def stop(self) -> None:
-        """Stop answering and free the port; takes at most half a second."""
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
-
-def expose(host: str, port: int) -> Exposition:
-    """Serve `REGISTRY` on `host:port` from a thread of its own; port 0 takes a free one.
-
-    Raises `OSError` when the address is taken or not ours. (The setting `metrics_port` 0 means "none"; that is for the
-    caller to see.)
-    """
-    server, thread = start_http_server(port, addr=host, registry=REGISTRY)
-    return Exposition(host, server.server_port, server, thread)

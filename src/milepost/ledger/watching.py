@@ -1,0 +1,81 @@
+"""How far behind the ledger is, and what its database says at a glance, as gauges; each as often as it is worth."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from milepost.kafka.log import LogError, TopicPartition
+from milepost.ledger.rows import Told
+from milepost.observe import logs, metrics
+from milepost.sql.engine import Engine, UnavailableError
+from milepost.sql.gauges import Glance, glance
+
+__all__ = ["Watching", "count", "show"]
+
+# How old the lag may be that is shown.
+LOOK_S = 5.0
+_MICROSECONDS = 1_000_000
+
+_log = logs.logger(__name__)
+
+
+class Watching:
+    """Looks until cancelled. `lag` gives the records that are still to be stored, by partition."""
+
+    def __init__(
+        self, engine: Engine, lag: Callable[[], Awaitable[Mapping[TopicPartition, int]]], interval_s: float
+    ) -> None:
+        self._engine, self._lag, self._interval_s = engine, lag, interval_s
+        self.lag_records = 0
+
+    async def run(self) -> None:
+        """The lag every few seconds, the database at the interval."""
+        looked = 0.0
+        while True:
+            try:
+                self._show_lag(await self._lag())
+                if time.monotonic() - looked >= self._interval_s:
+                    looked = time.monotonic()
+                    show(await asyncio.to_thread(glance, self._engine, time.time_ns() // 1000))
+            except (LogError, UnavailableError) as error:
+                _log.debug("could not look", reason=str(error))
+            await asyncio.sleep(LOOK_S)
+
+    def _show_lag(self, behind: Mapping[TopicPartition, int]) -> None:
+        by_topic: dict[str, int] = {}
+        for place, count in behind.items():
+            by_topic[place.topic] = by_topic.get(place.topic, 0) + max(0, count)
+        for topic, count in by_topic.items():
+            metrics.LEDGER_LAG.labels(topic).set(count)
+        self.lag_records = sum(by_topic.values())
+
+
+def show(found: Glance) -> None:
+    """Set the gauges; what is not there any more goes to zero with them."""
+    for gauge in (metrics.MONEY, metrics.BLOCKED, metrics.BLOCKED_SINCE, metrics.DEAD_LETTERS_OPEN):
+        gauge.clear()
+    for (currency, exponent, kind), minor in found.money.items():
+        metrics.MONEY.labels(currency, kind).set(minor / 10**exponent)
+    since: dict[str, int] = {}
+    for one in found.blocked:
+        metrics.BLOCKED.labels(one.currency, one.gate).set(one.minor / 10**one.exponent)
+        if one.since is not None:
+            since[one.gate] = min(one.since, since.get(one.gate, one.since))
+    for gate, at in since.items():
+        metrics.BLOCKED_SINCE.labels(gate).set(at / _MICROSECONDS)
+    metrics.APPROVALS.labels("open").set(found.approvals_open)
+    metrics.APPROVALS.labels("overdue").set(found.approvals_overdue)
+    for reason, count in found.dead.items():
+        metrics.DEAD_LETTERS_OPEN.labels(reason).set(count)
+    metrics.DEAD_LETTERS_OLDEST.set(0 if found.dead_since is None else found.dead_since / _MICROSECONDS)
+    metrics.REJECTED_LINES.set(found.rejected_lines)
+    metrics.GAUGES_REFRESHED.set_to_current_time()
+
+
+def count(told: Told) -> None:
+    """Count what became of events, and how long lines took."""
+    for (what, reason), number in told.outcomes.items():
+        metrics.OUTCOMES.labels(what.lower(), reason).inc(number)
+    for since_event, since_arrival in told.delays:
+        metrics.EVENT_TO_LINE_SECONDS.observe(since_event / _MICROSECONDS)
+        metrics.ARRIVAL_TO_LINE_SECONDS.observe(since_arrival / _MICROSECONDS)
