@@ -14,16 +14,13 @@ from confluent_kafka import Consumer, TopicPartition
 from fastapi import FastAPI
 
 from milepost.codec import records
-from milepost.gateway import keys
 from milepost.gateway.app import create_app
-from milepost.gateway.doors import Doors, now
+from milepost.gateway.doors import Doors
 from milepost.kafka.async_publishing import AsyncPublisher
 from milepost.settings import Settings
-from milepost.sql.api_keys import ApiKey, add_key
 from milepost.sql.engine import connect
 from milepost.sql.migrations import migrate
-
-DAY_US = 86_400_000_000
+from tests.gateway.running import new_key
 
 
 class Served:
@@ -34,21 +31,7 @@ class Served:
 
     def key(self, *actions: str, **given: Any) -> str:
         """A new key; by default for every tenant and engagement."""
-        secret = keys.new_secret()
-        values: dict[str, Any] = {
-            "key_id": secret.key_id,
-            "name": secret.key_id,
-            "tenant": "*",
-            "engagements": ("*",),
-            "actions": actions or ("*",),
-            "person": None,
-            "roles": (),
-            "secret_sha256": keys.sha256_of(secret.text),
-            "created_at": now(),
-            "expires_at": now() + DAY_US,
-        }
-        add_key(self.doors.engine, ApiKey(**(values | given)))
-        return secret.text
+        return new_key(self.doors.engine, *actions, **given)
 
     async def ask(self, method: str, path: str, key: str | None = None, **given: Any) -> httpx2.Response:
         """One request, with a key if one is given."""

@@ -1,8 +1,8 @@
 """Which action each route needs: the one table of who may do what, as data.
 
-A key of `ACTIONS` is a method and a route's path as it stands in its decorator. A
-route that is here needs an API key with that action; `OPEN` lists those that do not, each with what guards it
-instead. A route in neither makes `create_app` fail.
+A key of `ACTIONS` is a method and a route's path as it stands in its decorator. A route that is here needs an API key
+with that action; `OPEN` lists those that do not, each with what guards it instead. A route in neither makes
+`create_app` fail.
 """
 
 from typing import Final

@@ -22,7 +22,7 @@ from milepost.gateway import (
     webhooks,
 )
 from milepost.gateway.actions import ACTIONS, OPEN
-from milepost.gateway.describing import COMPONENTS
+from milepost.gateway.describing import COMPONENTS, PROBLEM_ANSWER
 from milepost.gateway.doors import Doors
 from milepost.gateway.limits import Guard
 
@@ -68,7 +68,15 @@ class _Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI 3.1 document."""
         described = super().openapi()
-        described.setdefault("components", {}).setdefault("schemas", {}).update(COMPONENTS)
+        schemas = described.setdefault("components", {}).setdefault("schemas", {})
+        schemas.update(COMPONENTS)
+        for own in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(own, None)
+        for operation in (one for path in described["paths"].values() for one in path.values()):
+            # FastAPI's own form of 422, which no answer here has.
+            if "422" in operation["responses"]:
+                operation["responses"]["422"] = PROBLEM_ANSWER
+            operation["responses"].setdefault("default", PROBLEM_ANSWER)
         return described
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from milepost.codec.json_schema import record_schema
 from milepost.gateway.problems import MEDIA_TYPE
 
-__all__ = ["COMPONENTS", "FAULT", "answers", "body", "ref"]
+__all__ = ["COMPONENTS", "FAULT", "PROBLEM_ANSWER", "answers", "body", "ref"]
 
 Json = dict[str, Any]
 
@@ -88,15 +88,22 @@ def ref(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+PROBLEM_ANSWER: Json = {
+    "description": "A problem document says what is wrong",
+    "content": {MEDIA_TYPE: {"schema": ref("Problem")}},
+}
+"""Whatever else goes wrong."""
+
+
 def answers(status: int, schema: Json, description: str, *, writes: bool, csv: bool = False) -> dict[int | str, Json]:
     """FastAPI's `responses` of a route: its success and every problem that it may answer."""
     content: Json = {"application/json": {"schema": schema}}
     if csv:
         content["text/csv"] = {"schema": {"type": "string"}}
-    problem = {MEDIA_TYPE: {"schema": ref("Problem")}}
+    codes = WRITING if writes else READING
     return {
         status: {"description": description, "content": content},
-        **{code: {"description": _REASONS[code], "content": problem} for code in (WRITING if writes else READING)},
+        **{code: {**PROBLEM_ANSWER, "description": _REASONS[code]} for code in codes},
     }
 
 
@@ -110,7 +117,7 @@ def body(content: dict[str, Json], *, required: bool = True) -> Json:
                 "in": "header",
                 "required": False,
                 "description": "The request may be sent again with the same key and body, and is answered the same.",
-                "schema": {"type": "string", "pattern": r"^[A-Za-z0-9._:-]{1,255}$"},
+                "schema": {"type": "string", "pattern": r'^("[ !#-\[\]-~]{1,255}"|[!#-\[\]-~]{1,255})$'},
             }
         ],
     }

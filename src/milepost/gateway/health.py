@@ -7,8 +7,9 @@ from fastapi import APIRouter
 
 from milepost.codec.topics import INPUTS
 from milepost.gateway.access import Caller
+from milepost.gateway.describing import COMPONENTS, answers, ref
 from milepost.gateway.doors import Door
-from milepost.gateway.problems import Problem
+from milepost.gateway.problems import MEDIA_TYPE, Problem
 from milepost.kafka.async_publishing import PublishError
 from milepost.sql.engine import DatabaseError, UnavailableError
 from milepost.sql.migrations import check_schema
@@ -24,7 +25,12 @@ async def live() -> dict[str, str]:
     return {"status": "live"}
 
 
-@router.get("/ready", tags=["health"], summary="Whether Kafka and the database are there")
+@router.get(
+    "/ready",
+    tags=["health"],
+    summary="Whether Kafka and the database are there",
+    responses={503: {"description": "One of them is away", "content": {MEDIA_TYPE: {"schema": ref("Problem")}}}},
+)
 async def ready(doors: Door) -> dict[str, str]:
     """503 with what is away in `detail`."""
     away = []
@@ -41,7 +47,23 @@ async def ready(doors: Door) -> dict[str, str]:
     return {"status": "ready"}
 
 
-@router.get("/v1/whoami", tags=["keys"], summary="What the key may do")
+COMPONENTS["Key"] = {
+    "type": "object",
+    "properties": {
+        **{name: {"type": "string"} for name in ("key_id", "name", "tenant")},
+        **{name: {"type": "array", "items": {"type": "string"}} for name in ("engagements", "actions", "roles")},
+        "person": {"type": ["string", "null"]},
+    },
+    "required": ["key_id", "name", "tenant", "engagements", "actions", "person", "roles"],
+}
+
+
+@router.get(
+    "/v1/whoami",
+    tags=["keys"],
+    summary="What the key may do",
+    responses=answers(200, ref("Key"), "The key, without what is secret", writes=False),
+)
 async def whoami(caller: Caller) -> dict[str, Any]:
     """The key's name, tenant, engagements, actions, person and roles."""
     return {

@@ -20,13 +20,12 @@ _log = logs.logger(__name__)
 def gateway_service(settings: Settings) -> Gateway:
     """A gateway as the settings want it, not serving; make it inside the event loop that will run it.
 
-    Raises `StoppedError` for a database that cannot be used and a port that is taken.
+    Raises `StoppedError` for a database or an evidence store that cannot be used, and for a port that is taken.
     """
     try:
         engine = connect(settings.database_url.get_secret_value())
     except DatabaseError as error:
         raise StoppedError(str(error)) from error
-    listener = listening(settings.gateway_host, settings.gateway_port)
     publisher = AsyncPublisher(settings, SENDER, settings.gateway_ack_timeout_ms)
     doors = Doors(settings, engine, publisher)
     try:
@@ -35,4 +34,4 @@ def gateway_service(settings: Settings) -> Gateway:
         raise StoppedError(str(error)) from error
     if pruned:
         _log.info("removed what uploads had left that were cut off", files=pruned)
-    return Gateway(create_app(doors), doors, listener)
+    return Gateway(create_app(doors), doors, listening(settings.gateway_host, settings.gateway_port))
