@@ -62,11 +62,12 @@ def percent_text(level: Decimal) -> str:
 
 
 class Regime(NamedTuple):
-    """From `since` on a milestone is this and is signed so."""
+    """From `since` on a milestone is this and is signed so; or it is `over`, since an amendment dropped it."""
 
     since: int
     milestone: Milestone
     policy: Policy
+    over: bool = False
 
 
 class Submission:

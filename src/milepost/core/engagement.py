@@ -10,7 +10,7 @@ from milepost.core.calendar import END_OF_TIME, instant_text, start_of_day
 from milepost.core.claims import Assessment, Regime
 from milepost.core.contract import DateGate, Gate, KpiGate, Milestone, MilestoneGate, RateCard, RegulatorGate, Success
 from milepost.core.entitlement import assess
-from milepost.core.events import ClockTick, Event, Evidence, KpiEvent, Received, RegulatorDecision, UsageEvent
+from milepost.core.events import ClockTick, Event, Evidence, KpiEvent, Received, UsageEvent
 from milepost.core.facts import (
     Account,
     Filing,
@@ -49,8 +49,6 @@ def dated(event: Event) -> int:
         return event.observed_at
     if isinstance(event, UsageEvent):
         return event.started_at
-    if isinstance(event, RegulatorDecision):
-        return event.decided_at
     return event.decided_at if hasattr(event, "decided_at") else event.occurred_at
 
 
@@ -283,6 +281,8 @@ class Engagement:
             for reign in self.agreed.reigns
             if milestone in reign.terms.milestones
         ]
+        if found and milestone in self.agreed.dropped:
+            found.append(found[-1]._replace(since=self.agreed.dropped[milestone], over=True))
         # a version that was overtaken before it began leaves a milestone that nothing is ever accepted of
         return found or [Regime(END_OF_TIME, self.agreed.milestones[milestone], self.agreed.policies[milestone])]
 

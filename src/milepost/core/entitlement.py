@@ -68,7 +68,7 @@ class _Walk:
         self.define(milestone)
         self.report: Report | None = None
         self.early: list[tuple[int, Decision]] = []
-        self.below = False  # a report below the next tier came before the first submission
+        self.waits_no_more = False  # for the first submission: a report below the next tier came, or it was dropped
         self.found = Assessment()
 
     def define(self, milestone: Milestone) -> None:
@@ -86,6 +86,11 @@ class _Walk:
         while self.later and self.later[0].since <= at:
             regime = self.later.pop(0)
             self.define(regime.milestone)
+            if regime.over:
+                self.waits_no_more = True
+                for submission in self.found.submissions:
+                    if submission.alive:
+                        submission.close(SUPERSEDED, at)
             if regime.policy != self.policy:
                 self.policy = regime.policy
                 for submission in self.found.submissions:
@@ -120,7 +125,7 @@ class _Walk:
             return
         level = self.claimed(self.report, at)
         if self.measured and level == _NOTHING and not self.found.submissions:
-            self.below = True
+            self.waits_no_more = True
         if not self.driven and report.kind == "REPORTED":
             return  # it takes nothing away from what holds in another way
         completion = money.percent(report.completion) if self.reported else level
@@ -267,7 +272,7 @@ class _Walk:
             return WAITING if ahead and not named else STALE_SUBMISSION
         if last is not None:
             return last if last.alive else NOT_OPEN
-        return NOT_OPEN if self.below else WAITING
+        return NOT_OPEN if self.waits_no_more else WAITING
 
     def certified(self, submission: Submission) -> Decimal:
         """What can bill of what a submission's signers certify."""
