@@ -6,9 +6,11 @@ sizes carry their unit as the last word of their name.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -23,7 +25,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-__all__ = ["PREFIX", "Settings", "SettingsError", "load", "shown", "unknown_variables"]
+__all__ = ["PREFIX", "Settings", "SettingsError", "is_address", "load", "shown", "unknown_variables"]
 
 PREFIX = "MILEPOST_"
 # Read by this module itself, before there are settings.
@@ -33,6 +35,10 @@ _TOPIC_PREFIX = r"^[A-Za-z0-9._-]{0,64}$"
 # 32 characters of a random text in base64 hold 192 bits.
 _LINK_SECRET_LENGTH = 32
 _NAME = r"^[A-Za-z0-9._-]{1,128}$"
+
+
+# What mail servers take without an extension; a domain in other scripts is written with its xn-- labels.
+_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
 class SettingsError(Exception):
@@ -173,6 +179,39 @@ class Settings(BaseSettings):
     anchor_interval_s: int = Field(900, ge=1, le=86_400, description="pause between two signings of audit heads")
     anchor_trusted_keys: str = Field("", description="public keys in hex, with commas, that `audit verify` trusts")
 
+    notices_group: str = Field("milepost-notices", pattern=_NAME, description="consumer group of notices")
+    notices_retention_to: str = Field(
+        "", description="e-mail addresses, with commas, that are told of money withheld and paid out"
+    )
+    notices_dead_letters_to: str = Field("", description="e-mail addresses, with commas, that are told of dead letters")
+    notices_bundle_ms: int = Field(
+        60_000, ge=0, le=86_400_000, description="how long those e-mails wait, so that one tells of what came together"
+    )
+    notices_max_age_ms: int = Field(
+        604_800_000,
+        ge=1_000,
+        le=31_622_400_000,
+        description="age from which a record is told to nobody, but to signers",
+    )
+    notices_timeout_ms: int = Field(
+        20_000, ge=100, le=30_000, description="longest time that one e-mail or webhook may take"
+    )
+    notices_concurrency: int = Field(16, ge=1, le=200, description="most e-mails and webhooks under way at once")
+    endpoint_secret: SecretStr = Field(
+        SecretStr(""),
+        description="what the signing secrets of webhook endpoints follow from; several with commas, the newest first, "
+        "each at least 32 characters; empty: no webhooks go out",
+    )
+    smtp_host: str = Field("", description="mail server that takes e-mails; empty: none are sent")
+    smtp_port: int = Field(587, ge=1, le=65535, description="port of the mail server")
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="how the way to the mail server is protected; none: not at all"
+    )
+    smtp_user: str = Field("", description="user at the mail server; empty: none is needed")
+    smtp_password: SecretStr = Field(SecretStr(""), description="password at the mail server")
+    smtp_ca_file: str = Field("", description="PEM file of authorities for the mail server, beside the system's")
+    smtp_from: str = Field("", description="sender of e-mails: billing@example.org or Billing <billing@example.org>")
+
     @field_validator("bootstrap_servers")
     @classmethod
     def _hosts_have_ports(cls, value: str) -> str:
@@ -200,7 +239,22 @@ class Settings(BaseSettings):
             raise ValueError("is no address of a gateway; write https://HOST or https://HOST/PATH")
         return value.rstrip("/")
 
-    @field_validator("link_secret")
+    @field_validator("notices_retention_to", "notices_dead_letters_to")
+    @classmethod
+    def _addresses_are_addresses(cls, value: str) -> str:
+        for address in value.split(",") if value.strip() else ():
+            if not is_address(address.strip()):
+                raise ValueError(f"{address.strip()!r} is no e-mail address; write ops@example.org[,...]")
+        return value
+
+    @field_validator("smtp_from")
+    @classmethod
+    def _sender_is_an_address(cls, value: str) -> str:
+        if value and not (is_address(parseaddr(value)[1]) and value.isprintable()):
+            raise ValueError("is no sender; write billing@example.org or Billing <billing@example.org>")
+        return value
+
+    @field_validator("link_secret", "endpoint_secret")
     @classmethod
     def _link_secrets_are_long(cls, value: SecretStr) -> SecretStr:
         secrets = [secret.strip() for secret in value.get_secret_value().split(",") if secret.strip()]
@@ -210,6 +264,14 @@ class Settings(BaseSettings):
                 "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
             )
         return value
+
+    @model_validator(mode="after")
+    def _mail_can_be_sent(self) -> "Settings":
+        if self.smtp_host and not self.smtp_from:
+            raise ValueError("smtp_host needs smtp_from, the sender of e-mails; set MILEPOST_SMTP_FROM")
+        if self.smtp_user and self.smtp_security == "none":
+            raise ValueError("smtp_user with smtp_security none would send the password in clear; use starttls or tls")
+        return self
 
     @model_validator(mode="after")
     def _timeouts_fit(self) -> "Settings":
@@ -243,6 +305,13 @@ class Settings(BaseSettings):
     def topic(self, name: str) -> str:
         """Name of a topic as the broker knows it: `topic_prefix` + name."""
         return self.topic_prefix + name
+
+
+def is_address(text: str) -> bool:
+    """Whether mail can be sent to it: one plain e-mail address in ASCII, without a name."""
+    # Neither part begins or ends with a dot, or has two in a row.
+    dots = f".{text.replace('@', '.@.')}."
+    return _ADDRESS.fullmatch(text) is not None and ".." not in dots
 
 
 def load(**overrides: Any) -> Settings:

@@ -67,6 +67,11 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
         ("MILEPOST_HEARTBEAT_INTERVAL_MS", "9000", "at most a third of session_timeout_ms"),
         ("MILEPOST_SESSION_TIMEOUT_MS", "60000", "session_timeout_ms must be below request_timeout_ms"),
         ("MILEPOST_SEND_TIMEOUT_MS", "60000", "send_timeout_ms must be below transaction_timeout_ms"),
+        ("MILEPOST_SMTP_HOST", "mail.example.org", "smtp_host needs smtp_from"),
+        ("MILEPOST_SMTP_FROM", "Billing", "smtp_from: is no sender"),
+        ("MILEPOST_SMTP_FROM", "a@x.org\nBcc: b@x.org", "smtp_from: is no sender"),
+        ("MILEPOST_NOTICES_RETENTION_TO", "a@x.org, b@", "notices_retention_to: 'b@' is no e-mail address"),
+        ("MILEPOST_ENDPOINT_SECRET", "geheim", "endpoint_secret: each secret needs 32 characters"),
         ("MILEPOST_CONFIG", "/nowhere.toml", "MILEPOST_CONFIG='/nowhere.toml' is not a file"),
         ("MILEPOST_SECRETS_DIR", "/nowhere", "MILEPOST_SECRETS_DIR='/nowhere' is not a folder"),
     ],
@@ -137,3 +142,33 @@ def test_variables_that_nothing_reads_are_found() -> None:
 def test_every_setting_says_what_it_is() -> None:
     assert len(settings.Settings.model_fields) > 15
     assert [name for name, field in settings.Settings.model_fields.items() if not field.description] == []
+
+
+def test_a_password_is_not_sent_in_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILEPOST_SMTP_USER", "milepost")
+    assert settings.load().smtp_security == "starttls"
+    monkeypatch.setenv("MILEPOST_SMTP_SECURITY", "none")
+    with pytest.raises(settings.SettingsError, match="would send the password in clear"):
+        settings.load()
+
+
+@pytest.mark.parametrize(
+    ("text", "mail_can_be_sent"),
+    [
+        ("ana@example.org", True),
+        ("a.b+c@localhost", True),
+        ("ana@xn--bcher-kva.example", True),
+        ("ana", False),
+        ("Ana <ana@example.org>", False),
+        ("a@b@c", False),
+        ("a..b@example.org", False),
+        ("a@example..org", False),
+        (".a@example.org", False),
+        ("a@-example.org", False),
+        ("a@example.org\r\nBcc: b@example.org", False),
+        ("änä@example.org", False),
+        ("", False),
+    ],
+)
+def test_addresses(text: str, mail_can_be_sent: bool) -> None:
+    assert settings.is_address(text) == mail_can_be_sent

@@ -14,6 +14,7 @@ from milepost.cli import (
     evidence,
     explain,
     keys,
+    notices,
     preview,
     publish,
     reconcile,
@@ -49,6 +50,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(trigger_urls.app, name="trigger-urls")
+app.add_typer(notices.app, name="notices")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(evidence.app, name="evidence")
 app.command("demo")(demo.demo)

@@ -1,5 +1,6 @@
 """The database, opened for a command."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,12 @@ from milepost.sql.engine import DatabaseError, Engine, UnavailableError, connect
 from milepost.sql.migrations import migrate
 from milepost.sql.reading import LedgerReading
 
-__all__ = ["migrated_database", "reading_engine", "reading_ledger"]
+__all__ = ["migrated_database", "now_us", "reading_engine", "reading_ledger"]
+
+
+def now_us() -> int:
+    """This machine's time, microseconds since 1970."""
+    return time.time_ns() // 1_000
 
 
 @contextmanager

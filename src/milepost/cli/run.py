@@ -56,15 +56,27 @@ def gateway() -> None:
     _host(_gateway)
 
 
+@app.command()
+def notices() -> None:
+    """Tell people by e-mail and systems by signed webhooks what is to be signed, withheld, paid out or put right.
+
+    Each notice is stored in MILEPOST_DATABASE_URL before its record counts as read, and sent at least once. Run as many
+    as you like: they share the work. `milepost notices` shows what was sent, and to whom it goes.
+    """
+    _host(_notices)
+
+
 @app.command("all")
 def everything(
     without: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="One that runs elsewhere; repeatable: join, ledger, clock, gateway."),
+        typer.Option(
+            metavar="NAME", help="One that runs elsewhere; repeatable: join, ledger, clock, gateway, notices."
+        ),
     ] = None,
 ) -> None:
-    """Join, ledger, clock and gateway in one process, for one machine; one that ends takes the others with it."""
-    services = {"join": _join, "ledger": _ledger, "clock": _clock, "gateway": _gateway}
+    """Join, ledger, clock, gateway and notices in one process, for one machine; one that ends takes all along."""
+    services = {"join": _join, "ledger": _ledger, "clock": _clock, "gateway": _gateway, "notices": _notices}
     left_out = without or []
     if unknown := [name for name in left_out if name not in services]:
         raise typer.BadParameter(f"--without {unknown[0]}: not known; there are {', '.join(services)}")
@@ -96,6 +108,12 @@ def _gateway(chosen: Settings) -> hosting.Service:
     from milepost.gateway.wiring import gateway_service
 
     return gateway_service(chosen)
+
+
+def _notices(chosen: Settings) -> hosting.Service:
+    from milepost.notices.wiring import notices_service
+
+    return notices_service(chosen)
 
 
 def _host(*makers: Callable[[Settings], hosting.Service]) -> None:

@@ -203,6 +203,11 @@ class KafkaLog:
             await self.stop()
             raise LogError(f"no broker answers at {servers}: {error}; set MILEPOST_BOOTSTRAP_SERVERS") from error
 
+    @property
+    def embedded(self) -> bool:
+        """Whether it was the embedded broker that answered at `start`."""
+        return not self._check_crcs
+
     async def stop(self) -> None:
         """Close both clients."""
         admin, raw, self._admin, self._raw = self._admin, self._raw, None, None

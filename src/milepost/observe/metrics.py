@@ -42,6 +42,11 @@ __all__ = [
     "LEDGER_ROWS",
     "LINK_DECISIONS",
     "MONEY",
+    "NOTICE_ATTEMPTS",
+    "NOTICE_OLDEST_OWED",
+    "NOTICE_OUTCOMES",
+    "NOTICE_OWED",
+    "NOTICE_RECORDS",
     "OUTCOMES",
     "OUTPUTS",
     "PARTITIONS",
@@ -57,6 +62,7 @@ __all__ = [
 REGISTRY = CollectorRegistry(auto_describe=True)
 
 TRANSACTION_OUTCOMES = ("committed", "uncertain", "failed", "fenced")
+NOTICE_OUTCOMES = ("sent", "retry", "failed", "withdrawn")
 
 # From a batch folded in memory to one that waits for a broker's fail-over.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
@@ -229,6 +235,31 @@ CLOCK_LEADS = Gauge(
 CLOCK_SKEW = Gauge(
     "milepost_clock_skew_seconds",
     "By how much this machine's time is ahead of the broker's at the least, negative where it is behind.",
+    registry=REGISTRY,
+)
+NOTICE_RECORDS = Counter(
+    "milepost_notices_records_total",
+    "Records that notices read and whose deliveries are stored as owed, by topic.",
+    ["topic"],
+    registry=REGISTRY,
+)
+NOTICE_ATTEMPTS = Counter(
+    "milepost_notices_attempts_total",
+    "E-mails and webhooks that this instance attempted, by channel and outcome: sent, retry (tried again later), "
+    "failed (given up), withdrawn (not sent, because there was nothing left to say).",
+    ["channel", "outcome"],
+    registry=REGISTRY,
+)
+NOTICE_OWED = Gauge(
+    "milepost_notices_owed",
+    "E-mails and webhooks that are owed by all instances together, those that are tried again included, by channel.",
+    ["channel"],
+    registry=REGISTRY,
+)
+NOTICE_OLDEST_OWED = Gauge(
+    "milepost_notices_oldest_owed_timestamp_seconds",
+    "Unix time since when the oldest of them is owed, by channel; 0: none is.",
+    ["channel"],
     registry=REGISTRY,
 )
 

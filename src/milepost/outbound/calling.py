@@ -77,10 +77,7 @@ class Caller:
     def of(cls, settings: Settings, *, timeout_s: float) -> Self:
         """A caller as the settings want it. Raises OSError for authorities that cannot be read."""
         return cls(
-            Destinations(
-                admitted=frozenset(_listed(settings.outbound_admitted_hosts)),
-                only=tuple(_listed(settings.outbound_only_hosts)),
-            ),
+            Destinations.of(settings),
             timeout_s=timeout_s,
             user_agent=f"milepost/{version('milepost')}",
             ca_file=settings.outbound_ca_file,
@@ -171,10 +168,6 @@ class _Pinned(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing is open."""
-
-
-def _listed(hosts: str) -> list[str]:
-    return [host.strip().lower() for host in hosts.split(",") if host.strip()]
 
 
 def _said(error: BaseException) -> str:

@@ -9,10 +9,12 @@ import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import Self
 
 from yarl import URL
 
 from milepost.outbound.addresses import Address, refusal
+from milepost.settings import Settings
 
 __all__ = ["Destinations", "RefusedError", "Target"]
 
@@ -48,6 +50,11 @@ class Destinations:
 
     admitted: frozenset[str] = frozenset()
     only: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """As the settings have it."""
+        return cls(frozenset(_listed(settings.outbound_admitted_hosts)), tuple(_listed(settings.outbound_only_hosts)))
 
     def target(self, text: str) -> Target:
         """The destination that a URL names. Raises `RefusedError`; looks nothing up and connects to nothing."""
@@ -115,6 +122,10 @@ def _literal(host: str) -> Address | None:
             continue
         return address
     return None
+
+
+def _listed(hosts: str) -> list[str]:
+    return [host.strip().lower() for host in hosts.split(",") if host.strip()]
 
 
 def _way_out(host: str, port: int) -> str:

@@ -3,7 +3,7 @@
 from alembic import context
 
 # Their tables are in the metadata once they are imported.
-from milepost.sql import gateway_tables, webhook_tables  # noqa: F401
+from milepost.sql import gateway_tables, notice_tables, webhook_tables  # noqa: F401
 from milepost.sql.tables import metadata
 
 connection = context.config.attributes.get("connection")

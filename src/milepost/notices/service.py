@@ -1,0 +1,137 @@
+"""An instance of notices: reads the topics and works off what is owed, until it is asked to stop.
+
+Reading and delivering share nothing but the database. Whatever stands in reading's way (brokers, topics, the database,
+Faust itself) has one answer: leave the group, wait, join it again and go on at the committed offsets; what was stored
+meanwhile is stored, and storing it again adds nothing.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from milepost.kafka.clients import KafkaLog
+from milepost.kafka.log import LogError
+from milepost.notices.deliveries import Deliveries
+from milepost.notices.messages import TOPICS
+from milepost.notices.reading import application, leave, membership
+from milepost.notices.storing import Storing
+from milepost.observe import logs, metrics
+from milepost.observe.hosting import StoppedError
+from milepost.settings import Settings
+from milepost.sql.engine import DatabaseError, Engine, UnavailableError
+from milepost.sql.migrations import migrate
+
+__all__ = ["Notices"]
+
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 5.0
+
+_log = logs.logger(__name__)
+
+
+class Notices:
+    """One instance; several share the group and the database.
+
+    `run()` returns after `stop()` and waits, saying for what, while the broker, a topic or the database is away. It
+    raises `StoppedError` when waiting cannot help: a record that cannot be read, a database of a newer release.
+    """
+
+    def __init__(self, settings: Settings, engine: Engine, deliveries: Deliveries, now: Callable[[], int]) -> None:
+        self._settings, self._engine, self._deliveries = settings, engine, deliveries
+        self._storing = Storing(settings, engine, now)
+        self._stopping = asyncio.Event()
+        self._pause_s = _FIRST_PAUSE_S
+
+    def stop(self) -> None:
+        """Leave the group, end what is under way and return from `run()`."""
+        self._stopping.set()
+        self._deliveries.stop()
+
+    async def run(self) -> None:
+        """Migrate, then read and deliver until `stop()`; see the class for what it raises."""
+        for topic in TOPICS:
+            metrics.NOTICE_RECORDS.labels(topic)
+        try:
+            await self._until_migrated()
+            tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._deliveries.run())]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            self.stop()
+            await asyncio.wait(tasks)
+            for task in tasks:
+                task.result()
+        except DatabaseError as error:
+            raise StoppedError(str(error)) from error
+        finally:
+            self._engine.dispose()
+
+    async def _until_migrated(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await asyncio.to_thread(migrate, self._engine)
+                return
+            except UnavailableError as error:
+                await self._wait("waiting for the database", found=str(error))
+
+    async def _read(self) -> None:
+        while not self._stopping.is_set():
+            embedded = await self._brokers()
+            if embedded is not None:
+                await self._belong(embedded)
+
+    async def _brokers(self) -> bool | None:
+        """Whether it is the embedded broker that answers and has the topics; None, after a pause, where none does."""
+        kafka = KafkaLog(self._settings)
+        try:
+            await kafka.start()
+            counts = await kafka.partition_counts(TOPICS)
+        except LogError as error:
+            await self._wait("waiting for Kafka", found=str(error))
+            return None
+        finally:
+            await kafka.stop()
+        if missing := [self._settings.topic(topic) for topic in TOPICS if not counts[topic]]:
+            await self._wait("waiting for topics", topics=missing, help="`milepost topics apply` creates them")
+            return None
+        return kafka.embedded
+
+    async def _belong(self, embedded: bool) -> None:
+        """Be a member of the group until `stop()`, or until something stands in the way."""
+        troubles, troubled = list[Exception](), asyncio.Event()
+
+        def note(error: Exception) -> None:
+            troubles.append(error)
+            troubled.set()
+
+        app = application(self._settings, embedded, self._store, self._deliveries.poke, note)
+        waits = [membership(app), self._stopping.wait(), troubled.wait()]
+        tasks = [asyncio.create_task(wait) for wait in waits]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not await leave(app):
+                _log.warning("left the group without saying so")
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        if troubles:
+            await self._answer(troubles[0])
+        elif not self._stopping.is_set():
+            await self._wait("left the group", found=repr(app.crash_reason or ended[0]))
+
+    def _store(self, records: Any) -> int:
+        owed = self._storing.store(records)
+        self._pause_s = _FIRST_PAUSE_S
+        return owed
+
+    async def _answer(self, error: Exception) -> None:
+        """Wait where waiting helps; else raise."""
+        if not isinstance(error, UnavailableError):
+            raise error
+        await self._wait("waiting for the database", found=str(error))
+
+    async def _wait(self, why: str, **fields: Any) -> None:
+        _log.warning(why, again_in_s=self._pause_s, **fields)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), self._pause_s)
+        self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
