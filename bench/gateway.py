@@ -1,8 +1,9 @@
 """The gateway: acknowledged events a second, one by one and in batches, beside a bare FastAPI route and `publish`.
 
-All of them in one run against one fresh Apache Kafka, one after another. The bare route has the same client and waits
-for the same acknowledgement; `milepost publish` reads, checks and sends the same events from a file. The gateway is
-`milepost run gateway` as it is, with SQLite, API keys, checks and the memory of ids.
+All of them in one run against one fresh Apache Kafka, in turns, so that what else the machine does slows all of them.
+The bare route has the same client and waits for the same acknowledgement. `milepost publish` reads, checks and sends
+the same events from a file. The gateway is `milepost run gateway` as it is, with SQLite, API keys, checks and the
+memory of ids.
 """
 
 import asyncio
@@ -17,6 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
+from typing import NamedTuple
 
 from bench.hosts import ROOT, real_kafka
 from milepost.kafka.embedded import EmbeddedBroker
@@ -55,30 +58,35 @@ class Measured:
         return self.events / self.seconds
 
 
-def measure(singles: int, batched: int, batch: int, connections: int, *, embedded: bool = False) -> dict[str, object]:
-    """Measure everything; how many events one by one and in batches, how large a batch, how many clients at a time.
+def measure(
+    singles: int, batched: int, batch: int, connections: int, rounds: int = 3, *, embedded: bool = False
+) -> dict[str, object]:
+    """Measure everything, in turns: how many events one by one and in batches, how large a batch, how many clients.
 
-    `embedded`: on the embedded broker instead of a real Kafka, which says less.
+    Rates are the medians of the rounds. `embedded`: on the embedded broker instead of a real Kafka, which says less.
     """
-    with tempfile.TemporaryDirectory(prefix="milepost-bench-") as name, _broker(embedded) as servers:
-        folder = Path(name)
-        environment = _environment(folder, servers)
-        _milepost(environment, "topics", "apply")
+    with (
+        tempfile.TemporaryDirectory(prefix="milepost-bench-") as name,
+        _broker(embedded) as servers,
+        _bare(servers) as bare,
+        _gateway(environment := _environment(Path(name), servers), Path(name)) as gateway,
+    ):
         found = [
-            *_bare(servers, singles, batched, batch, connections),
-            *_gateway(environment, folder, singles, batched, batch, connections),
-            _publish(environment, folder, batched),
+            one
+            for number in range(rounds)
+            for one in _round(number, bare, gateway, environment, Path(name), singles, batched, batch, connections)
         ]
-    by_name = {one.name: one for one in found}
+    rates = {one.name: median(other.rate for other in found if other.name == one.name) for one in found}
     report: dict[str, object] = {
         "broker": "embedded" if embedded else "kafka",
         "batch": batch,
         "connections": connections,
+        "rounds": rounds,
         "rates": [
-            {"name": one.name, "events": one.events, "seconds": round(one.seconds, 3), "rate": round(one.rate)}
-            for one in found
+            {"name": one.name, "events": one.events, "rate": round(rates[one.name])}
+            for one in found[: len(found) // rounds]
         ],
-        "ratios": [{"of": of, "to": to, "ratio": round(by_name[of].rate / by_name[to].rate, 3)} for of, to in RATIOS],
+        "ratios": [{"of": of, "to": to, "ratio": round(rates[of] / rates[to], 3)} for of, to in RATIOS],
     }
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -90,61 +98,89 @@ def table(report: Mapping[str, object]) -> str:
     rates, ratios = report["rates"], report["ratios"]
     assert isinstance(rates, list)
     assert isinstance(ratios, list)
-    lines = [f"{'':<26}{'events':>9}{'seconds':>9}{'events/s':>10}"]
-    lines += [f"{row['name']:<26}{row['events']:>9}{row['seconds']:>9}{row['rate']:>10}" for row in rates]
+    lines = [f"{'':<26}{'events':>9}{'events/s':>10}"]
+    lines += [f"{row['name']:<26}{row['events']:>9}{row['rate']:>10}" for row in rates]
     lines += [f"{row['of']} / {row['to']}: {row['ratio']}" for row in ratios]
-    return "\n".join([*lines, f"batches of {report['batch']}, {report['connections']} clients; report: {REPORT}"])
+    said = f"batches of {report['batch']}, {report['connections']} clients, {report['rounds']} rounds; report: {REPORT}"
+    return "\n".join([*lines, said])
 
 
 # ------------------------------------------------------------------------------------------------------------ the hosts
 
 
-def _bare(servers: str, singles: int, batched: int, batch: int, connections: int) -> list[Measured]:
+class _Server(NamedTuple):
+    """A server at work, and how it is asked."""
+
+    name: str
+    port: int
+    path: str
+    key: str
+
+
+@contextmanager
+def _bare(servers: str) -> Iterator[_Server]:
     port = _free_port()
     command = [sys.executable, str(ROOT / "bench" / "peers" / "bare" / "app.py"), servers, str(port)]
     with _serving(command, dict(os.environ), port, Path(os.devnull)):
-        return _sent("bare route", port, "/events", "", singles, batched, batch, connections)
+        yield _Server("bare route", port, "/events", "")
 
 
-def _gateway(
-    environment: dict[str, str], folder: Path, singles: int, batched: int, batch: int, connections: int
-) -> list[Measured]:
+@contextmanager
+def _gateway(environment: dict[str, str], folder: Path) -> Iterator[_Server]:
+    _milepost(environment, "topics", "apply")
     key = _milepost(environment, "keys", "create", "bench", "--tenant", "*", "--action", "events:*").strip()
-    port, path = _free_port(), f"/v1/events/{TOPIC}"
+    port = _free_port()
     environment = environment | {"MILEPOST_GATEWAY_PORT": str(port)}
     # What it logs goes to a file, as where it is at work.
     with _serving([MILEPOST, "run", "gateway"], environment, port, folder / "gateway.log"):
-        return _sent("gateway", port, path, key, singles, batched, batch, connections)
+        yield _Server("gateway", port, f"/v1/events/{TOPIC}", key)
 
 
-def _publish(environment: dict[str, str], folder: Path, count: int) -> Measured:
+def _round(
+    number: int,
+    bare: _Server,
+    gateway: _Server,
+    environment: dict[str, str],
+    folder: Path,
+    singles: int,
+    batched: int,
+    batch: int,
+    connections: int,
+) -> Iterator[Measured]:
+    for server in (bare, gateway):
+        run = f"{server.name} {number}"
+        _sent(server, list(events(f"{run} warm", WARM_REQUESTS)), connections)
+        seconds = _sent(server, list(events(f"{run} single", singles)), connections)
+        yield Measured(f"{server.name}, one by one", singles, seconds)
+    for server in (bare, gateway):
+        parts = _parts(list(events(f"{server.name} {number} batch", batched)), batch)
+        seconds = _sent(server, [b"[%s]" % b",".join(part) for part in parts], connections)
+        yield Measured(f"{server.name}, in batches", batched, seconds)
+    yield _publish(environment, folder, batched, number)
+
+
+def _sent(server: _Server, bodies: Sequence[bytes], connections: int) -> float:
+    """Seconds until the last body was answered."""
+    prepared = [_request(server.port, server.path, server.key, body) for body in bodies]
+    started = time.perf_counter()
+    asyncio.run(_send(server.port, prepared, min(connections, len(prepared))))
+    return time.perf_counter() - started
+
+
+def _publish(environment: dict[str, str], folder: Path, count: int, number: int) -> Measured:
     """Without what starting a program costs: that of one event is taken off."""
     took = []
-    for name, number in (("one", 1), ("all", count + 1)):
+    for name, size in (("one", 1), ("all", count + 1)):
         file = folder / f"{name}.jsonl"
         with file.open("wb") as stream:
             stream.writelines(
-                b'{"topic":"%s","value":%s}\n' % (TOPIC.encode(), one) for one in events(f"publish-{name}", number)
+                b'{"topic":"%s","value":%s}\n' % (TOPIC.encode(), one)
+                for one in events(f"publish {number} {name}", size)
             )
         started = time.perf_counter()
         _milepost(environment, "publish", str(file))
         took.append(time.perf_counter() - started)
     return Measured("publish", count, took[1] - took[0])
-
-
-def _sent(
-    name: str, port: int, path: str, key: str, singles: int, batched: int, batch: int, connections: int
-) -> list[Measured]:
-    bodies = [b"[%s]" % b",".join(part) for part in _parts(list(events(f"{name}-batch", batched)), batch)]
-    single = list(events(f"{name}-single", singles))
-    found = []
-    asyncio.run(_send(port, [_request(port, path, key, body) for body in events(f"{name}-warm", WARM_REQUESTS)], 4))
-    for what, requests, count in (("one by one", single, singles), ("in batches", bodies, batched)):
-        prepared = [_request(port, path, key, body) for body in requests]
-        started = time.perf_counter()
-        asyncio.run(_send(port, prepared, min(connections, len(prepared))))
-        found.append(Measured(f"{name}, {what}", count, time.perf_counter() - started))
-    return found
 
 
 def events(run: str, count: int) -> Iterator[bytes]:

@@ -26,7 +26,10 @@ def report(event_id: str, **given: Any) -> dict[str, Any]:
 def remembered(folder: Path) -> list[tuple[str, bool]]:
     """Ids that are remembered, and whether they are marked as acknowledged."""
     with closing(sqlite3.connect(folder / "milepost.db")) as connection:
-        rows = connection.execute("SELECT event_id, acknowledged_at FROM remembered_events ORDER BY event_id")
+        rows = connection.execute(
+            "SELECT event_id, coalesce(events.acknowledged_at, requests.acknowledged_at) FROM remembered_events events "
+            "LEFT JOIN acknowledged_requests requests USING (request_id) ORDER BY event_id"
+        )
         return [(event_id, at is not None) for event_id, at in rows]
 
 
@@ -105,14 +108,14 @@ async def test_an_event_that_kafka_has_is_acknowledged_although_it_cannot_be_mar
     stuck = """
         CREATE FUNCTION stuck() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN RAISE EXCEPTION 'going away' USING ERRCODE = '57P01'; END $$;
-        CREATE TRIGGER stuck BEFORE UPDATE ON remembered_events FOR EACH ROW EXECUTE FUNCTION stuck();
+        CREATE TRIGGER stuck BEFORE INSERT ON acknowledged_requests FOR EACH ROW EXECUTE FUNCTION stuck();
     """
     async with serving(embedded_broker, postgresql_url) as served:
         key = served.key()
         with psycopg.connect(postgresql_url, autocommit=True) as connection:
             connection.execute(stuck)
             first = await served.ask("POST", PATH, key, json=report("1"))
-            connection.execute("DROP TRIGGER stuck ON remembered_events")
+            connection.execute("DROP TRIGGER stuck ON acknowledged_requests")
         again = await served.ask("POST", PATH, key, json=report("1"))
         third = await served.ask("POST", PATH, key, json=report("1"))
     assert [(one.status_code, body(one)["accepted"]) for one in (first, again, third)] == [(202, 1), (202, 1), (202, 0)]
@@ -235,7 +238,7 @@ async def test_what_the_gateway_dates_is_dated_once(embedded_broker: str, tmp_pa
         key = served.key()
         first = await served.ask("POST", path, key, json={"event_id": "1"})
         with closing(sqlite3.connect(tmp_path / "milepost.db")) as connection:
-            connection.execute("UPDATE remembered_events SET acknowledged_at = NULL")
+            connection.execute("DELETE FROM acknowledged_requests")
             connection.commit()
         again = await served.ask("POST", path, key, json={"event_id": "1"})
         dated = await served.ask("POST", path, key, json={"event_id": "1", "occurred_at": "2026-01-01T00:00:00Z"})

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from milepost.kafka.ticking import TICKS, Ticks
-from tests.gateway.serving import DAY_US, body, serving, sqlite, stored
+from tests.gateway.running import DAY_US
+from tests.gateway.serving import body, serving, sqlite, stored
 
 PATH = "/v1/engagements/erp-rollout/milestones/build/trigger"
 

@@ -15,7 +15,8 @@ from milepost.sql.link_tokens import TRIGGER, LinkKeys, parse
 from milepost.sql.links import Links
 from milepost.sql.trigger_urls import TriggerUrl, TriggerUrls
 from milepost.sql.webhook_tables import trigger_urls
-from tests.gateway.serving import DAY_US, Served, body, serving, sqlite, stored
+from tests.gateway.running import DAY_US
+from tests.gateway.serving import Served, body, serving, sqlite, stored
 
 SECRET, OTHER = "s" * 32, "t" * 32
 

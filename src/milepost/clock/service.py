@@ -17,7 +17,7 @@ import faust
 from milepost.clock.timing import boundary, untold
 from milepost.core.calendar import instant_text
 from milepost.kafka.ticking import PROBES, TICKS, Ticks, TicksError, machine_ms
-from milepost.observe import logs, metrics
+from milepost.observe import health, logs, metrics
 from milepost.settings import Settings
 
 __all__ = ["LEADER_TOPIC", "ClockService"]
@@ -61,20 +61,28 @@ class ClockService:
         self._next = 0  # the machine's time (microseconds) before which no tick can be due
         self._measured_ms = 0
         self._said: set[str] = set()
+        self._waits_for: str | None = "it has not begun"
 
     async def run(self) -> None:
         """Be a candidate whenever the machine's time can be trusted, until `stop()`."""
+        health.watch("clock", self.waits_for)
         try:
             while not self._stopping.is_set():
                 if await self._fit():
+                    self._waits_for = None
                     await self._stand_for_leader()
         finally:
+            health.forget("clock")
             metrics.CLOCK_LEADS.set(0)
             await self._ask(self._ticks.close)
 
     def stop(self) -> None:
         """Leave the group and return from `run()`."""
         self._stopping.set()
+
+    def waits_for(self) -> str | None:
+        """What keeps this instance from being a candidate."""
+        return self._waits_for
 
     # --------------------------------------------------------------------------------------------------- may it tick?
 
@@ -101,6 +109,8 @@ class ClockService:
         limit_ms = self._settings.clock_skew_limit_ms
         metrics.CLOCK_SKEW.set(ahead_ms / 1000)
         wrong = abs(ahead_ms) > limit_ms
+        if wrong:
+            self._waits_for = f"this machine's time differs from the broker's by {abs(ahead_ms)} ms"
         where = "ahead of" if ahead_ms > 0 else "behind"
         self._say(
             wrong,
@@ -237,6 +247,7 @@ class ClockService:
             await asyncio.wait_for(self._stopping.wait(), pause_s)
 
     async def _wait(self, why: str, **fields: Any) -> None:
+        self._waits_for = why
         _log.warning(why, again_in_s=self._pause_s, **fields)
         await self._sleep(self._pause_s)
         self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)

@@ -45,7 +45,7 @@ def event_headers(event: Event | InvoiceAcknowledgement, sender: str) -> list[He
     headers = [
         ("content-type", CONTENT_TYPE.encode()),
         ("ce_specversion", b"1.0"),
-        ("ce_type", type_of(type(event).__name__).encode()),
+        ("ce_type", _type(type(event))),
         ("ce_time", time),
     ]
     if isinstance(event, ClockTick):
@@ -64,6 +64,11 @@ def headers_of(output: Output, cause: Record, place: int, trace: Sequence[Header
         ("ce_time", _time(instant(output, cause))),
         *trace,
     ]
+
+
+@lru_cache(maxsize=64)
+def _type(kind: type) -> bytes:
+    return type_of(kind.__name__).encode()
 
 
 @lru_cache(maxsize=1024)

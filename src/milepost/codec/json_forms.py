@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 
 import msgspec
@@ -42,6 +42,8 @@ _INSTANT_EXAMPLE = 'an ISO 8601 instant with its offset, such as "2026-03-31T16:
 _DATE_EXAMPLE = 'an ISO 8601 date, such as "2026-03-31"'
 _encode_document = msgspec.json.Encoder(decimal_format="number").encode
 _BITS = {"int": 31, "long": 63}
+# The plain one first: it is what nearly always comes, and an abstract class takes its time to answer.
+_OBJECTS = (dict, Mapping)
 
 
 def event_from_json(topic: str, value: object) -> events.Event | events.InvoiceAcknowledgement:
@@ -99,18 +101,21 @@ def _from_json(record: str, value: object) -> Value:
 
 
 def _record(shape: RecordShape, value: object, path: str, problems: list[str]) -> Any:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, _OBJECTS):
         problems.append(f"{path or shape.name}: {_found(value)}; expected an object with the fields of {shape.name}")
         return None
     prefix = f"{path}." if path else ""
-    known = {field.name: field for field in shape.fields}
-    problems += [
-        f"{prefix}{name}: no field of {shape.name}; {_nearest(str(name), known)}" for name in value if name not in known
-    ]
+    readers = _readers_of(shape.name, shape)
+    if not value.keys() <= readers.keys():
+        problems += [
+            f"{prefix}{name}: no field of {shape.name}; {_nearest(str(name), readers)}"
+            for name in value
+            if name not in readers
+        ]
     arguments: dict[str, Any] = {}
-    for name, field in known.items():
+    for name, (field, read) in readers.items():
         if name in value:
-            arguments[name] = _value(field.shape, value[name], prefix + name, problems)
+            arguments[name] = read(value[name], prefix + name, problems)
         elif field.required:
             problems.append(f"{prefix}{name}: missing; {shape.name} needs it, expected {_expected(field.shape)}")
         else:
@@ -122,24 +127,43 @@ def _default(field: Field) -> Any:
     return () if field.default == [] else dict(field.default) if field.default == {} else field.default
 
 
-def _nearest(name: str, known: Mapping[str, Field]) -> str:
+def _nearest(name: str, known: Mapping[str, object]) -> str:
     near = difflib.get_close_matches(name[:64], known, n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else f"expected {_or(tuple(known))}"
 
 
-def _value(shape: Shape, value: object, path: str, problems: list[str]) -> Any:
-    read = _READERS.get(shape.kind)
-    if read is not None:
-        return read(shape, value, path, problems)
-    if value is None and shape.branches and shape.branches[0].kind == "null":
-        return None
-    branches = [branch for branch in shape.branches if branch.kind != "null"]
-    if len(branches) == 1:
-        return _value(branches[0], value, path, problems)
-    return _day_or_instant(shape, value, path, problems)
+Read = Callable[[Any, str, list[str]], Any]
+"""Reads a value at a path; appends to the problems, and its result then counts for nothing."""
+
+_plans: dict[str, dict[str, tuple[Field, Read]]] = {}
 
 
-def _string(_: Shape, value: object, path: str, problems: list[str]) -> Any:
+def _readers_of(record: str, shape: RecordShape) -> dict[str, tuple[Field, Read]]:
+    """Each field of a record with its reader, put together when the record is first read."""
+    found = _plans.get(record)
+    if found is None:
+        found = _plans[record] = {field.name: (field, _reader(field.shape)) for field in shape.fields}
+    return found
+
+
+def _reader(shape: Shape) -> Read:
+    if shape.kind in _PLAIN:
+        return _PLAIN[shape.kind]
+    if shape.kind in _SHAPED:
+        return partial(_SHAPED[shape.kind], shape)
+    if shape.nullable is None:
+        return _day_or_instant
+    inner = _reader(shape.nullable)
+
+    def nullable(value: Any, path: str, problems: list[str]) -> Any:
+        return None if value is None else inner(value, path, problems)
+
+    return nullable
+
+
+def _string(value: object, path: str, problems: list[str]) -> Any:
+    if type(value) is str and value.isascii():  # as nearly always
+        return value
     if path == "contract" and isinstance(value, Mapping):
         return _document(value, path, problems)
     if not isinstance(value, str):
@@ -147,7 +171,7 @@ def _string(_: Shape, value: object, path: str, problems: list[str]) -> Any:
         hint = f'; write it in quotes: "{value}"' if is_number and _found(value).startswith("the number") else ""
         problems.append(f"{path}: {_found(value)}; expected a string{hint}")
         return None
-    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+    if any("\ud800" <= character <= "\udfff" for character in value):
         problems.append(f"{path}: {_found(value)} holds half of a surrogate pair; expected Unicode text")
         return None
     return value
@@ -181,7 +205,7 @@ def _enum(shape: Shape, value: object, path: str, problems: list[str]) -> Any:
     return value
 
 
-def _instant(_: Shape, value: object, path: str, problems: list[str]) -> Any:
+def _instant(value: object, path: str, problems: list[str]) -> Any:
     try:
         return parse_instant(value if isinstance(value, str) else "")
     except (ValueError, OverflowError):
@@ -189,7 +213,7 @@ def _instant(_: Shape, value: object, path: str, problems: list[str]) -> Any:
         return None
 
 
-def _date(_: Shape, value: object, path: str, problems: list[str]) -> Any:
+def _date(value: object, path: str, problems: list[str]) -> Any:
     try:
         if isinstance(value, str) and _DATE.fullmatch(value):
             return date.fromisoformat(value)
@@ -199,9 +223,11 @@ def _date(_: Shape, value: object, path: str, problems: list[str]) -> Any:
     return None
 
 
-def _day_or_instant(shape: Shape, value: object, path: str, problems: list[str]) -> Any:
+def _day_or_instant(value: object, path: str, problems: list[str]) -> Any:
+    if value is None:
+        return None
     if isinstance(value, str) and _DATE.fullmatch(value):
-        return _date(shape, value, path, problems)
+        return _date(value, path, problems)
     try:
         return parse_instant(value if isinstance(value, str) else "")
     except (ValueError, OverflowError):
@@ -214,17 +240,16 @@ def _array(shape: Shape, value: object, path: str, problems: list[str]) -> Any:
         problems.append(f"{path}: {_found(value)}; expected a list")
         return None
     assert shape.items is not None
-    return tuple(_value(shape.items, item, f"{path}[{place}]", problems) for place, item in enumerate(value))
+    read = _reader(shape.items)
+    return tuple(read(item, f"{path}[{place}]", problems) for place, item in enumerate(value))
 
 
-def _map(_: Shape, value: object, path: str, problems: list[str]) -> Any:
+def _map(value: object, path: str, problems: list[str]) -> Any:
     if not isinstance(value, Mapping):
         problems.append(f"{path}: {_found(value)}; expected an object of strings")
         return None
     return {
-        _string(Shape("string"), name, f"{path} (a name)", problems): _string(
-            Shape("string"), item, f"{path}.{name}", problems
-        )
+        _string(name, f"{path} (a name)", problems): _string(item, f"{path}.{name}", problems)
         for name, item in value.items()
     }
 
@@ -234,15 +259,12 @@ def _nested(shape: Shape, value: object, path: str, problems: list[str]) -> Any:
     return _record(shape.record, value, path, problems)
 
 
-_READERS: dict[str, Callable[[Shape, object, str, list[str]], Any]] = {
-    "string": _string,
+_PLAIN: dict[str, Read] = {"string": _string, "instant": _instant, "date": _date, "map": _map}
+_SHAPED: dict[str, Callable[[Shape, Any, str, list[str]], Any]] = {
     "int": _number,
     "long": _number,
     "enum": _enum,
-    "instant": _instant,
-    "date": _date,
     "array": _array,
-    "map": _map,
     "record": _nested,
 }
 

@@ -6,6 +6,7 @@ unions with null. Anything else is an error when the schemas are read, not when 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -41,7 +42,7 @@ class Shape:
     record: "RecordShape | None" = None
     branches: tuple["Shape", ...] = ()
 
-    @property
+    @cached_property
     def nullable(self) -> "Shape | None":
         """The other branch of a union of null and one type, null first; None for anything else."""
         if self.kind == "union" and len(self.branches) == 2 and self.branches[0].kind == "null":

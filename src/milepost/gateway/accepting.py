@@ -3,7 +3,7 @@
 1. Its id is kept in the database with the hash of what it says, *before* anything is sent. An id that is there with
    another hash is a contradiction: 409, the first one stays, whichever instance saw it.
 2. It is published, and the brokers' acknowledgement is awaited. Without it the answer is 503.
-3. The id is marked as acknowledged. Only then 2xx.
+3. The request that brought the id is marked as acknowledged. Only then 2xx.
 
 An id that is there, with the same hash and marked, is answered 2xx and not sent again. One that is not marked was cut
 off between 1 and 3: by a kill -9, a lost connection, a request of the same id that runs right now. Nobody can know
@@ -18,9 +18,10 @@ sandbox's own time, where time was advanced.
 If the database is away at 3, the event is in Kafka and the answer is 2xx all the same; a repeat is sent again.
 """
 
-import asyncio
 import hashlib
 import re
+import secrets
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ from milepost.gateway.problems import Fault, Problem, pointer
 from milepost.kafka.async_publishing import Place, PublishError, RecordTooLargeError
 from milepost.observe import logs, metrics
 from milepost.sql.engine import UnavailableError
-from milepost.sql.remembering import Arrival, Remembered, acknowledge, remember
+from milepost.sql.remembering import Arrival, Ids, Known
 
 __all__ = ["Accepted", "Incoming", "accept", "arrival_of", "trace_of"]
 
@@ -65,13 +66,18 @@ class Accepted(NamedTuple):
     place: Place | None
 
 
-def arrival_of(incoming: Incoming) -> Arrival:
-    """How an event is remembered: ids are the source's own, within an engagement, so that nobody else's can clash."""
+def arrival_of(incoming: Incoming) -> tuple[Arrival, bytes | None]:
+    """How an event is remembered: ids are the source's own, within an engagement, so that nobody else's can clash.
+
+    With it the event encoded for its topic; None where its time is still to come.
+    """
     event = incoming.event
     assert not isinstance(event, ClockTick), "ticks have no id"
     said = event if incoming.dated_by is None else msgspec.structs.replace(event, **{incoming.dated_by: 0})
-    body_sha256 = hashlib.sha256(records.encode_event(said)).hexdigest()
-    return Arrival(f"event {event.engagement_id} {event.source}", event.event_id, body_sha256)
+    encoded = records.encode_event(said)
+    body_sha256 = hashlib.sha256(encoded).hexdigest()
+    arrival = Arrival(f"event {event.engagement_id} {event.source}", event.event_id, body_sha256)
+    return arrival, encoded if incoming.dated_by is None else None
 
 
 def trace_of(headers: Headers) -> list[tuple[str, bytes]]:
@@ -91,8 +97,9 @@ async def accept(
     Whoever calls has judged the events and that the caller may send them. Raises `Problem` 409 for an id that came with
     another body, 413 for an event that no record holds; `PublishError` and `UnavailableError`, which become 503.
     """
-    arrivals = [arrival_of(incoming) for incoming in events]
-    known = await asyncio.to_thread(remember, doors.engine, [*messages, *arrivals], await doors.time())
+    arrivals, values = zip(*map(arrival_of, events), strict=True) if events else ((), ())
+    request_id, now = secrets.randbits(63), await doors.time()
+    known = await doors.memory.remember(request_id, [*messages, *arrivals], now)
     contradictions = list(_contradictions(events, arrivals, messages, known))
     if contradictions:
         _log.error("ids came again with other bodies", count=len(contradictions))
@@ -100,10 +107,14 @@ async def accept(
     # Of two in one request with the same id, one is sent.
     first = {(one.scope, one.event_id): place for place, one in reversed(list(enumerate(arrivals)))}
     fresh = sorted(place for ids, place in first.items() if not known[ids].acknowledged)
-    places = await _published(doors, [(_dated(events[at], arrivals[at], known), at) for at in fresh], events, trace)
-    await _marked(doors, [*messages, *(arrivals[at] for at in fresh)])
-    for at, one in enumerate(events):
-        metrics.GATEWAY_EVENTS.labels(one.topic, "accepted" if at in places else "repeated").inc()
+    sendable = [(_dated(events[at], arrivals[at], known), values[at], at) for at in fresh]
+    places = await _published(doors, sendable, events, trace)
+    finished = [(one.scope, one.event_id) for one in (*messages, *(arrivals[place] for place in fresh))]
+    if finished:
+        await _marked(doors, request_id, [ids for ids in finished if known[ids].request_id != request_id], now)
+    outcomes = Counter((one.topic, "accepted" if at in places else "repeated") for at, one in enumerate(events))
+    for labels, count in outcomes.items():
+        metrics.GATEWAY_EVENTS.labels(*labels).inc(count)
     return [
         Accepted(arrival.event_id, getattr(one.event, "source", ""), one.topic, at not in places, places.get(at))
         for at, (one, arrival) in enumerate(zip(events, arrivals, strict=True))
@@ -114,7 +125,7 @@ def _contradictions(
     events: Sequence[Incoming],
     arrivals: Sequence[Arrival],
     messages: Sequence[Arrival],
-    known: dict[tuple[str, str], Remembered],
+    known: Known,
 ) -> Iterator[Fault]:
     for one in messages:
         if known[one.scope, one.event_id].body_sha256 != one.body_sha256:
@@ -130,9 +141,7 @@ def _contradictions(
             )
 
 
-def _dated(
-    incoming: Incoming, arrival: Arrival, known: dict[tuple[str, str], Remembered]
-) -> tuple[str, Event | InvoiceAcknowledgement]:
+def _dated(incoming: Incoming, arrival: Arrival, known: Known) -> tuple[str, Event | InvoiceAcknowledgement]:
     if incoming.dated_by is None:
         return incoming.topic, incoming.event
     at = known[arrival.scope, arrival.event_id].first_seen_at
@@ -141,29 +150,27 @@ def _dated(
 
 async def _published(
     doors: Doors,
-    sendable: Sequence[tuple[tuple[str, Event | InvoiceAcknowledgement], int]],
+    sendable: Sequence[tuple[tuple[str, Event | InvoiceAcknowledgement], bytes | None, int]],
     events: Sequence[Incoming],
     trace: Trace,
 ) -> dict[int, Place]:
     """Where the events are stored, by their place in the request."""
     try:
-        stored = await doors.publisher.publish([record for record, _ in sendable], trace)
+        events_out, values = [record for record, _, _ in sendable], [value for _, value, _ in sendable]
+        stored = await doors.publisher.publish(events_out, trace, values)
     except RecordTooLargeError as error:
-        at = pointer(sendable[error.place][1]) if len(events) > 1 else ""
+        at = pointer(sendable[error.place][2]) if len(events) > 1 else ""
         fault = Fault(at, str(error), "EVENT_TOO_LARGE")
         raise Problem(413, "EVENT_TOO_LARGE", "Too large", str(error), [fault]) from error
     except PublishError:
-        for (topic, _), _at in sendable:
+        for (topic, _), _, _ in sendable:
             metrics.GATEWAY_EVENTS.labels(topic, "unacknowledged").inc()
         raise
-    return {at: place for (_, at), place in zip(sendable, stored, strict=True)}
+    return {at: place for (_, _, at), place in zip(sendable, stored, strict=True)}
 
 
-async def _marked(doors: Doors, arrivals: Sequence[Arrival]) -> None:
-    if not arrivals:
-        return
+async def _marked(doors: Doors, request_id: int, others: Sequence[Ids], now: int) -> None:
     try:
-        ids = [(arrival.scope, arrival.event_id) for arrival in arrivals]
-        await asyncio.to_thread(acknowledge, doors.engine, ids, doors.now())
+        await doors.memory.acknowledge(request_id, others, now)
     except UnavailableError as error:
         _log.warning("events are in Kafka but not marked so; a repeat is sent again", found=str(error))

@@ -9,6 +9,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from milepost.gateway.memory import Memory
 from milepost.gateway.rates import Rates
 from milepost.kafka.async_publishing import AsyncPublisher, PublishError
 from milepost.kafka.ticking import Ticks, TicksError
@@ -37,6 +38,11 @@ class Doors:
     now: Callable[[], int] = now
     rates: Rates = field(default_factory=Rates)
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @cached_property
+    def memory(self) -> Memory:
+        """What has come before."""
+        return Memory(self.engine)
 
     @cached_property
     def ticks(self) -> Ticks | None:

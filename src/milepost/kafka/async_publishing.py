@@ -1,12 +1,13 @@
 """Events onto their topics for a server: one coroutine that returns once all replicas have what it was given.
 
 The client coalesces by itself: what concurrent requests send within `LINGER_MS` shares batches and acknowledgements,
-and a request waits for its own only. The records are those of `kafka.publishing`: idempotent producer, murmur2,
-CloudEvents headers, timestamps that rise within an engagement.
+and a request waits for its own only. Acknowledgements are looked for in the event loop, every `LOOK_S` while some are
+due: a thread for them would take the interpreter away from the loop, and back, once for each of them. The records are
+those of `kafka.publishing`: idempotent producer, murmur2, CloudEvents headers, timestamps that rise within an
+engagement.
 """
 
 import asyncio
-import threading
 from collections.abc import Sequence
 from functools import partial
 
@@ -24,7 +25,7 @@ LINGER_MS = 2
 # What waits here waits in memory; more than this is answered "not now".
 QUEUE_RECORDS = 100_000
 QUEUE_KIB = 128 * 1024
-POLL_S = 0.1
+LOOK_S = 0.001
 # A broker's own default limit is 1,048,588 bytes for a batch of one, headers included.
 MAX_RECORD_BYTES = 1_000_000
 
@@ -65,28 +66,35 @@ class AsyncPublisher:
             }
         )
         self._stamps = Stamps()
-        self._closing = threading.Event()
-        # Acknowledgements are called back from whoever polls; the loop has better things to do.
-        self._poller = threading.Thread(target=self._poll, name="publisher", daemon=True)
-        self._poller.start()
+        self._closed = False
+        self._looking: asyncio.TimerHandle | None = None
 
     async def publish(
-        self, events: Sequence[tuple[str, Event | InvoiceAcknowledgement]], trace: Sequence[tuple[str, bytes]] = ()
+        self,
+        events: Sequence[tuple[str, Event | InvoiceAcknowledgement]],
+        trace: Sequence[tuple[str, bytes]] = (),
+        values: Sequence[bytes | None] | None = None,
     ) -> list[Place]:
         """Send events, each with its topic, and wait until all of them are acknowledged; where each was stored.
 
-        In one call they go out in order, all with the headers of `trace`. Raises `PublishError` when one was not
+        In one call they go out in order, all with the headers of `trace`. `values` has those that are encoded already
+        (`records.encode_event`; None: not yet). Raises `PublishError` when one was not
         acknowledged in time or not taken: then some may be stored all the same, and sending all of them again is right.
         Raises `RecordTooLargeError` before anything is sent. Ticks are not for this publisher: they have no key.
         """
-        values = [records.encode_event(event) for _, event in events]
-        for place, value in enumerate(values):
+        encoded = [
+            value or records.encode_event(event)
+            for (_, event), value in zip(events, values or [None] * len(events), strict=True)
+        ]
+        for place, value in enumerate(encoded):
             if len(value) > MAX_RECORD_BYTES:
                 raise RecordTooLargeError(place, len(value))
-        request = _Request(asyncio.get_running_loop(), len(events))
-        if self._closing.is_set():
+        if self._closed:
             raise PublishError("the publisher is closed; send it again, to another instance")
-        for place, ((topic, event), value) in enumerate(zip(events, values, strict=True)):
+        loop = asyncio.get_running_loop()
+        request = _Request(loop, len(events))
+        self._look_again(loop)
+        for place, ((topic, event), value) in enumerate(zip(events, encoded, strict=True)):
             if isinstance(event, ClockTick):
                 raise TypeError("a tick goes to every partition; use kafka.publishing")
             try:
@@ -120,17 +128,23 @@ class AsyncPublisher:
 
     async def close(self) -> None:
         """Wait for what is on its way, then end. Closing twice is fine."""
-        self._closing.set()
-        await asyncio.to_thread(self._poller.join)
+        self._closed = True
+        await asyncio.to_thread(self._producer.flush, self._ack_timeout_s)
 
-    def _poll(self) -> None:
-        while not self._closing.is_set():
-            self._producer.poll(POLL_S)
-        self._producer.flush(self._ack_timeout_s)
+    def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._looking is None:
+            self._looking = loop.call_later(LOOK_S, self._look_for_answers, loop)
+
+    def _look_for_answers(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let the client call back for what was answered meanwhile."""
+        self._looking = None
+        self._producer.poll(0)
+        if len(self._producer):
+            self._look_again(loop)
 
 
 class _Request:
-    """The acknowledgements that one call waits for; they arrive in the poller's thread."""
+    """The acknowledgements that one call waits for; at the end they may arrive in another thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, count: int) -> None:
         self.done: asyncio.Future[list[Place]] = loop.create_future()

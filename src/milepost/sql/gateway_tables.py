@@ -5,7 +5,14 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from milepost.sql.tables import metadata
 
-__all__ = ["api_keys", "engagement_tenants", "evidence_uses", "idempotency_keys", "remembered_events"]
+__all__ = [
+    "acknowledged_requests",
+    "api_keys",
+    "engagement_tenants",
+    "evidence_uses",
+    "idempotency_keys",
+    "remembered_events",
+]
 
 _Json = JSON().with_variant(JSONB(), "postgresql")
 
@@ -37,7 +44,8 @@ engagement_tenants = Table(
     Column("since", BigInteger, nullable=False),
 )
 
-# Ids of events and messages that came in, with the hash of what they said; `acknowledged_at` once Kafka has it.
+# Ids of events and messages that came in, with the hash of what they said and the request that brought them first.
+# `acknowledged_at`, or that of the request in `acknowledged_requests`, once Kafka has it.
 remembered_events = Table(
     "remembered_events",
     metadata,
@@ -45,8 +53,18 @@ remembered_events = Table(
     Column("event_id", Text, primary_key=True),
     Column("body_sha256", String(64), nullable=False),
     Column("first_seen_at", BigInteger, nullable=False),
+    Column("request_id", BigInteger),
     Column("acknowledged_at", BigInteger),
     Index(None, "first_seen_at"),
+)
+
+# Requests whose events Kafka has, all that they brought first: one row where each event would need a change of its own.
+acknowledged_requests = Table(
+    "acknowledged_requests",
+    metadata,
+    Column("request_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("acknowledged_at", BigInteger, nullable=False),
+    Index(None, "acknowledged_at"),
 )
 
 # Answers to requests with an `Idempotency-Key`: `status` is null while the first one is being answered.

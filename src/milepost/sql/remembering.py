@@ -1,25 +1,28 @@
 """Ids of what came in, each with the hash of what it said: the memory that tells a repeat from a contradiction.
 
-Rows are small and come in batches; everything here is one transaction a call. A row is kept longer than any sender
-tries again (`prune`).
+Rows are small and come in batches, those of several requests together; `keep` is one transaction a call. A row is kept
+longer than any sender tries again (`prune`).
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Engine, delete, select, tuple_, update
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from milepost.sql import gateway_tables as tables
 from milepost.sql.engine import reading, writing
 
-__all__ = ["Arrival", "Remembered", "acknowledge", "prune", "remember"]
+__all__ = ["Arrival", "Ids", "Known", "Remembered", "Told", "keep", "prune"]
 
 # Both databases limit the parameters of a statement (SQLite to 32,766).
 _KEYS_A_STATEMENT = 1_000
 _MAX_KEY_BYTES = 1_000
+
+Ids = tuple[str, str]
+"""A scope (whoever gives the ids), and an id in it."""
 
 
 class Arrival(NamedTuple):
@@ -31,61 +34,103 @@ class Arrival(NamedTuple):
 
 
 class Remembered(NamedTuple):
-    """What is known of an id: what came with it first, when, and whether Kafka acknowledged it."""
+    """What is known of an id: what came with it first, when, in which request, and whether Kafka acknowledged it."""
 
     body_sha256: str
     first_seen_at: int
+    request_id: int | None
     acknowledged: bool
 
 
-def remember(engine: Engine, arrivals: Iterable[Arrival], now: int) -> dict[tuple[str, str], Remembered]:
-    """Keep the ids that are new and answer what is known of every one of them, by (scope, id); the first one stays.
+Known = Mapping[Ids, Remembered]
 
-    Two of one call with the same id keep the first. Raises `UnavailableError`: then nothing is kept.
+
+class Told(NamedTuple):
+    """What one request tells, at an instant (microseconds): ids that came with it; or, later, that Kafka has what they
+    stand for. That is one row, but for `others`: ids that an earlier request brought, and which it did not finish."""
+
+    request_id: int
+    at: int
+    arrivals: Sequence[Arrival] = ()
+    acknowledged: bool = False
+    others: Collection[Ids] = ()
+
+
+_events, _requests = tables.remembered_events, tables.acknowledged_requests
+_row = _events.c
+_acknowledge = (
+    update(_events)
+    .where(_row.scope == bindparam("of"), _row.event_id == bindparam("id"), _row.acknowledged_at.is_(None))
+    .values(acknowledged_at=bindparam("at"))
+)
+_look_up = select(
+    _row.scope,
+    _row.event_id,
+    _row.body_sha256,
+    _row.first_seen_at,
+    _row.request_id,
+    func.coalesce(_row.acknowledged_at, _requests.c.acknowledged_at).label("acknowledged_at"),
+).select_from(_events.outerjoin(_requests, _row.request_id == _requests.c.request_id))
+
+
+def keep(engine: Engine, told: Sequence[Told]) -> list[Known]:
+    """Keep what requests tell and answer each what is known of every id that came with it; of one id, the first stays.
+
+    Raises `UnavailableError`: then nothing is kept.
     """
-    keys: dict[tuple[str, str], tuple[str, str]] = {}
-    first: dict[tuple[str, str], str] = {}
-    for scope, event_id, body_sha256 in arrivals:
-        keys[scope, event_id] = key = _short(scope), _short(event_id)
-        first.setdefault(key, body_sha256)
+    first: dict[Ids, Remembered] = {}
+    for one in told:
+        for scope, name, body_sha256 in one.arrivals:
+            first.setdefault((_short(scope), _short(name)), Remembered(body_sha256, one.at, one.request_id, False))
+    with writing(engine) as connection:
+        _mark(connection, told)
+        known = _remembered(connection, first) if first else {}
+    return [{(scope, name): known[_short(scope), _short(name)] for scope, name, _ in one.arrivals} for one in told]
+
+
+def _mark(connection: Connection, told: Sequence[Told]) -> None:
+    finished = [{"request_id": one.request_id, "acknowledged_at": one.at} for one in told if one.acknowledged]
+    if finished:
+        connection.execute(insert(_requests), finished)
     # In one order everywhere: two instances that lock the same rows in different orders would wait for each other.
+    others = sorted({(_short(scope), _short(name), one.at) for one in told for scope, name in one.others})
+    if others:
+        connection.execute(_acknowledge, [{"of": scope, "id": name, "at": at} for scope, name, at in others])
+
+
+def _remembered(connection: Connection, first: dict[Ids, Remembered]) -> dict[Ids, Remembered]:
+    new = (postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert)(_events)
     rows = [
-        {"scope": scope, "event_id": event_id, "body_sha256": body_sha256, "first_seen_at": now}
-        for (scope, event_id), body_sha256 in sorted(first.items())
+        {
+            "scope": scope,
+            "event_id": name,
+            "body_sha256": came.body_sha256,
+            "first_seen_at": came.first_seen_at,
+            "request_id": came.request_id,
+        }
+        for (scope, name), came in sorted(first.items())
     ]
-    table = tables.remembered_events
-    new = (postgresql_insert if engine.dialect.name == "postgresql" else sqlite_insert)(table)
-    known: dict[tuple[str, str], Remembered] = {}
-    if not rows:
-        return known
-    with writing(engine) as connection:
-        connection.execute(new.on_conflict_do_nothing(index_elements=["scope", "event_id"]), rows)
-        for some in _slices(list(first)):
-            query = select(table).where(tuple_(table.c.scope, table.c.event_id).in_(some))
-            for row in connection.execute(query):
-                known[row.scope, row.event_id] = Remembered(
-                    row.body_sha256, row.first_seen_at, row.acknowledged_at is not None
-                )
-    return {named: known[key] for named, key in keys.items()}
-
-
-def acknowledge(engine: Engine, keys: Iterable[tuple[str, str]], now: int) -> None:
-    """Note that Kafka has what these ids, (scope, id), stand for. Raises `UnavailableError`."""
-    table = tables.remembered_events
-    with writing(engine) as connection:
-        for some in _slices(sorted({(_short(scope), _short(event_id)) for scope, event_id in keys})):
-            unsaid = tuple_(table.c.scope, table.c.event_id).in_(some) & table.c.acknowledged_at.is_(None)
-            connection.execute(update(table).where(unsaid).values(acknowledged_at=now))
+    added = connection.execute(new.on_conflict_do_nothing(index_elements=["scope", "event_id"]), rows).rowcount
+    if added == len(rows):  # as nearly always: there is nothing to look at
+        return first
+    known: dict[Ids, Remembered] = {}
+    for some in _slices(list(first)):
+        for row in connection.execute(_look_up.where(tuple_(_row.scope, _row.event_id).in_(some))):
+            acknowledged = row.acknowledged_at is not None
+            came = Remembered(row.body_sha256, row.first_seen_at, row.request_id, acknowledged)
+            known[row.scope, row.event_id] = came
+    return known
 
 
 def prune(engine: Engine, before: int) -> int:
     """Forget what was first seen before that instant; how many ids that were. Raises `UnavailableError`."""
-    table = tables.remembered_events
     with reading(engine) as connection:
-        if connection.execute(select(table.c.scope).where(table.c.first_seen_at < before).limit(1)).first() is None:
+        if connection.execute(select(_row.scope).where(_row.first_seen_at < before).limit(1)).first() is None:
             return 0
     with writing(engine) as connection:
-        return connection.execute(delete(table).where(table.c.first_seen_at < before)).rowcount
+        # A request is as old as the ids that it brought first.
+        connection.execute(delete(_requests).where(_requests.c.acknowledged_at < before))
+        return connection.execute(delete(_events).where(_row.first_seen_at < before)).rowcount
 
 
 def _short(text: str) -> str:
