@@ -268,13 +268,14 @@ def _decision(engagement: Engagement, event: ApprovalDecision) -> Intake:
     wrong = _occurrence(engagement, event)
     if wrong is not None:
         return wrong
+    place = Place(milestone, event.occurrence_id)
+    decision = _new(engagement, event, place)
+    if decision is None:
+        return refused("DUPLICATE")
     known = _signs(terms.at(event.decided_at), event)
     if known and not terms.holds_role(event.approver, event.role, event.decided_at):
         return parked("NOT_IN_ROLE")
-    place = Place(milestone, event.occurrence_id)
-    number = _decided(engagement, event, place)
-    if number is None:
-        return refused("DUPLICATE")
+    number = _keep(engagement, decision, place)
     if not known and not any(_signs(version, event) for version in terms.versions):
         return refused("NOT_OPEN")  # kept: an amendment may come that has the role
     return Intake(APPLIED, concerned=(place,), decision=number)
@@ -288,12 +289,14 @@ def _signs(terms: Terms, event: ApprovalDecision) -> bool:
 
 def _signature(engagement: Engagement, event: ApprovalDecision) -> Intake:
     """A decision on an amendment: `occurrence_id` is its version, or null for the one that is up for signing then."""
+    decision = _new(engagement, event, Place(AMENDMENT, event.occurrence_id))
+    if decision is None:
+        return refused("DUPLICATE")
     if not amendments.open_to(engagement, event):
         return refused("NOT_OPEN")
     if not engagement.agreed.holds_role(event.approver, event.role, event.decided_at):
         return parked("NOT_IN_ROLE")
-    if _decided(engagement, event, Place(AMENDMENT, event.occurrence_id)) is None:
-        return refused("DUPLICATE")
+    _keep(engagement, decision, Place(AMENDMENT, event.occurrence_id))
     place = Place(AMENDMENT, event.occurrence_id or str(engagement.account.version + 1))
     number = amendments.number_of(engagement, place, engagement.cause)
     if number is None:
@@ -301,9 +304,8 @@ def _signature(engagement: Engagement, event: ApprovalDecision) -> Intake:
     return Intake(APPLIED, concerned=(place,), decision=number)
 
 
-def _decided(engagement: Engagement, event: ApprovalDecision, place: Place) -> int | None:
-    """Keep the decision among those of the place: which one it is; None if it was sent before."""
-    part = engagement.occurrence(place)
+def _new(engagement: Engagement, event: ApprovalDecision, place: Place) -> Decision | None:
+    """The decision as a fact of the place; None if it was sent before."""
     decision = Decision(
         at=event.decided_at,
         role=event.role,
@@ -315,8 +317,13 @@ def _decided(engagement: Engagement, event: ApprovalDecision, place: Place) -> i
         certified=None if event.certified_completion is None else money.canonical(event.certified_completion),
         evidence=event.evidence,
     )
-    if any(_decides_the_same(decision, known) for known in part.decisions if known.at == decision.at):
-        return None
+    rivals = [known for known in engagement.occurrence(place).decisions if known.at == decision.at]
+    return None if any(_decides_the_same(decision, known) for known in rivals) else decision
+
+
+def _keep(engagement: Engagement, decision: Decision, place: Place) -> int:
+    """Keep the decision among those of the place: which one it is."""
+    part = engagement.occurrence(place)
     part.decisions.append(decision)
     engagement.save_occurrence(place, part)
     return len(part.decisions) - 1

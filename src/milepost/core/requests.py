@@ -28,7 +28,9 @@ def request(engagement: Engagement, place: Place, part: Occurrence, found: Asses
             stage = submission.ballot.stage(step) if kind == "ESCALATED" else 0
             mark = submission.ballot.mark(step) + (f":{stage}" if stage > 1 else "")
             words = f"{kind}{mark} {submission.content} {role}"
-            if kind is not None and before != words:
+            # an amendment that came to be known later may give a step the deadline that it was asked for without
+            timed = kind != "REQUESTED" or not _timed(submission, step) or submission.ballot.key(step) in part.timers
+            if kind is not None and not (before == words and timed):
                 if before.startswith(_ASKED) and _role(before) != role:
                     # an amendment gave the step to another role
                     _say(engagement, place, part, submission, step, "SUPERSEDED", _role(before))
@@ -44,9 +46,14 @@ def request(engagement: Engagement, place: Place, part: Occurrence, found: Asses
 
 def _time(engagement: Engagement, part: Occurrence, submission: Submission, step: int) -> None:
     """What a request's deadline and reminders count from is decided when it is raised, and stays."""
-    terms, key = submission.ballot.steps()[step], submission.ballot.key(step)
-    if terms.within is not None or terms.remind_every is not None:
-        part.timers[key] = Timer(engagement.last_tick)
+    if _timed(submission, step):
+        part.timers[submission.ballot.key(step)] = Timer(engagement.last_tick)
+
+
+def _timed(submission: Submission, step: int) -> bool:
+    """Whether a step has a deadline or reminders."""
+    terms = submission.ballot.steps()[step]
+    return terms.within is not None or terms.remind_every is not None
 
 
 def _kind(submission: Submission, step: int, before: str, open_now: bool) -> str | None:

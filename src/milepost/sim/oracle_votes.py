@@ -212,7 +212,7 @@ class Votes:
     def time_out(self, submission: Submission, at: int) -> bool:
         """Whether the submission ends by what ticks fired; what silence accepts and whom it asks is noted.
 
-        A deadline of a step that was signed by then, or was not open then, has no effect.
+        A deadline of a step that was signed by then, was not open then, or has no consequence, has no effect.
         """
         for place in range(len(self.policy.steps) if self.policy else 0):
             step, fired = self.step(place), self.deadlines.fired(self.request(submission, place))
@@ -223,7 +223,8 @@ class Votes:
                     break
                 opened_at = self.opened_at(submission, place)
                 open_then = opened_at is not None and opened_at <= stage.deadline
-                if self.granted(submission).get(place, 0) is not None or not open_then:
+                idle = ends and step.on_timeout is None  # an amendment left it without a consequence
+                if idle or self.granted(submission).get(place, 0) is not None or not open_then:
                     submission.answered.add(place)
                 elif not ends:
                     ticks.append(stage.tick)

@@ -215,7 +215,8 @@ class Ballot:
     def time_out(self, at: int) -> bool:
         """Let what ticks have fired take effect by `at`; True if it ends the submission.
 
-        A deadline that was answered in time, or is one of a step that opened later, has no effect.
+        A deadline that was answered in time, is one of a step that opened later, or that an amendment left without a
+        consequence, has no effect.
         """
         for i, stand in enumerate(self._stands):
             fired = self._clock.timer(stand.key).fired
@@ -224,12 +225,13 @@ class Ballot:
                 escalates = not self._closes(i)
                 if (tick if escalates else deadline) > at:
                     break
-                opening = self.opening(i)
-                if self.granted[i] is not None or opening is None or opening > deadline or not self.exists[i]:
+                opening, terms = self.opening(i), self._policy.steps[i]
+                idle = terms.on_timeout is None and self.stage(i) == len(terms.escalations)
+                if idle or self.granted[i] is not None or opening is None or opening > deadline or not self.exists[i]:
                     stand.void = True
                 elif escalates:
                     stand.escalated.append(tick)
-                elif self._policy.steps[i].on_timeout == "accept":
+                elif terms.on_timeout == "accept":
                     stand.deemed_at, stand.deemed_by = deadline, tick
                     self._count()
                 else:
