@@ -1,6 +1,6 @@
 """What the contract says beside the money arrives on lines and requests; and an engagement is opened once."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from milepost.core.events import (
     ApprovalDecision,
@@ -12,13 +12,14 @@ from milepost.core.events import (
     MilestoneEvent,
     UsageEvent,
 )
+from milepost.core.facts import Place
 from milepost.core.fold import Received, fold
-from milepost.core.outputs import ApprovalRequest, AuditEntry, InvoiceLine, MilestoneStatus, Output
+from milepost.core.outputs import ApprovalRequest, AuditEntry, InvoiceLine, MilestoneStatus, Output, RetentionEvent
 from milepost.core.parts import Staged
 from milepost.core.replay import Empty
 from tests.core.scenario import BASE, contract_of, instant
 
-DOCUMENT = {
+DOCUMENT: dict[str, Any] = {
     **BASE,
     "purchase_order": "PO-1",
     "buyer_reference": "dept-7",
@@ -47,7 +48,7 @@ DOCUMENT = {
 }
 
 
-def play(*events: Event, document: dict[str, object] = DOCUMENT) -> list[Output]:
+def play(*events: Event, document: dict[str, Any] = DOCUMENT) -> list[Output]:
     staged, raised = Staged(Empty()), list[Output]()
     opened = EngagementEvent("o", "test", "eng", "OPENED", at("2026-01-01"), contract="{}", terms=contract_of(document))
     for place, event in enumerate((opened, *events)):
@@ -102,7 +103,7 @@ def proof(name: str, letter: str) -> Evidence:
     return Evidence(name, "application/pdf", 1, letter * 64, f"s3://evidence/{name}")
 
 
-def lines(document: dict[str, object], *events: Event) -> list[InvoiceLine]:
+def lines(document: dict[str, Any], *events: Event) -> list[InvoiceLine]:
     return [output for output in play(*events, document=document) if isinstance(output, InvoiceLine)]
 
 
@@ -178,3 +179,73 @@ def test_a_credit_names_the_latest_charge_of_which_something_is_left() -> None:
     )
     ids = [line.line_id for line in raised]
     assert [line.corrects_line_id for line in raised] == [None, None, ids[1], ids[1], ids[0], ids[0]]
+
+
+def test_every_kind_of_line_carries_the_references_and_is_billed_when_the_contract_says() -> None:
+    document = {**DOCUMENT, "bill_on": "immediately"}
+    document["milestones"] = [{**milestone, "bill_on": "next_invoice"} for milestone in DOCUMENT["milestones"][:1]]
+    reported = MilestoneEvent("r", "test", "eng", "M1", "REPORTED", at("2026-01-10"))
+    corrected = MilestoneEvent("c", "test", "eng", "M1", "WITHDRAWN", at("2026-01-11"))
+    again = MilestoneEvent("r2", "test", "eng", "M1", "REPORTED", at("2026-01-12"))
+    worked = UsageEvent("u", "test", "eng", usage_id="u", meter="senior", started_at=at("2026-01-13"), quantity="1")
+    signed_off = EngagementEvent("s", "test", "eng", "SIGNED_OFF", at("2026-02-03"))
+    raised = lines(document, reported, corrected, again, worked, ClockTick(at("2026-02-02")), signed_off)
+    assert [line.kind for line in raised] == [
+        "MILESTONE", "REVERSAL", "MILESTONE", "TIME_AND_MATERIALS", "RETENTION_RELEASE",
+    ]  # fmt: skip
+    assert {(line.purchase_order, line.buyer_reference) for line in raised} == {("PO-1", "dept-7")}
+    assert [line.bill_on for line in raised] == ["next_invoice"] * 3 + ["immediately"] * 2
+    assert {line.attributes["region"] for line in raised} == {"south"}
+
+
+def test_amounts_are_without_tax() -> None:
+    """A category says which tax there is; what it comes to is nobody's business here."""
+    (line,) = lines(DOCUMENT, MilestoneEvent("r", "test", "eng", "M1", "REPORTED", at("2026-02-01")))
+    assert (line.gross_minor, line.retained_minor + line.payable_minor, line.tax_category) == (1_000, 1_000, "S")
+    assert [name for name in InvoiceLine.__struct_fields__ if "tax" in name] == ["tax_category"]
+
+
+def test_an_audit_entry_says_what_came_of_which_record() -> None:
+    reported = MilestoneEvent("r", "test", "eng", "M1", "REPORTED", at("2026-01-10"))
+    outputs = play(reported, reported, document=DOCUMENT)
+    opened, applied, line, held, refused = [output for output in outputs if isinstance(output, AuditEntry)]
+    (raised,) = [output for output in outputs if isinstance(output, InvoiceLine)]
+    assert [entry.sequence for entry in (opened, applied, line, held, refused)] == [1, 2, 3, 4, 5]
+    assert [(entry.what, entry.reason) for entry in (applied, line, held, refused)] == [
+        ("APPLIED", None), ("LINE", "MILESTONE"), ("RETENTION", "HELD"), ("REFUSED", "DUPLICATE"),
+    ]  # fmt: skip
+    assert (applied.event_id, applied.input_topic, applied.input_partition, applied.input_offset) == (
+        "r", "milestone-events", 0, 1,
+    )  # fmt: skip
+    assert (applied.occurred_at, applied.recorded_at) == (at("2026-01-10"), at("2026-02-01"))
+    assert (applied.line_id, line.line_id, held.line_id) == (None, raised.line_id, raised.line_id)
+    assert (opened.previous_hash, applied.previous_hash) == ("0" * 64, opened.hash)
+
+
+def test_requests_and_retention_events_count_what_they_say_again() -> None:
+    """`SUBMISSION.STEP.KIND`, counted from 1: what is granted, taken back and granted again is its second time."""
+
+    def decided(day: str, decision: Literal["APPROVED", "WITHDRAWN"]) -> ApprovalDecision:
+        return ApprovalDecision(day, "test", "eng", "M2", "ap", "ana", decision, at(day))
+
+    gated = {**DOCUMENT["milestones"][1], "depends_on": ["M1"]}
+    outputs = play(
+        MilestoneEvent("r", "test", "eng", "M2", "REPORTED", at("2026-02-01")),
+        decided("2026-02-02", "APPROVED"),
+        decided("2026-02-03", "WITHDRAWN"),
+        decided("2026-02-04", "APPROVED"),
+        MilestoneEvent("r1", "test", "eng", "M1", "REPORTED", at("2026-02-05")),
+        MilestoneEvent("w1", "test", "eng", "M2", "WITHDRAWN", at("2026-02-06")),
+        document={**DOCUMENT, "milestones": [DOCUMENT["milestones"][0], gated]},
+    )
+    place = Place("M2")
+    requests = [output for output in outputs if isinstance(output, ApprovalRequest)]
+    assert [(request.kind, request.request_id) for request in requests] == [
+        (kind, place.identify("request", "eng", f"1.1.{kind}", revision))
+        for kind, revision in (("REQUESTED", 1), ("GRANTED", 1), ("REQUESTED", 2), ("GRANTED", 2))
+    ]
+    kept = [output for output in outputs if isinstance(output, RetentionEvent) and output.milestone_id == "M2"]
+    assert [(event.kind, event.retention_event_id) for event in kept] == [
+        ("HELD", place.identify("retention", "eng", "fee", 1)),
+        ("REDUCED", place.identify("retention", "eng", "fee", 2)),
+    ]

@@ -16,6 +16,12 @@ def test_every_test_that_is_named_exists() -> None:
     assert sorted(test for test in named if not exists(test)) == []
 
 
+def test_every_sentence_names_a_test() -> None:
+    found = sentences()
+    assert len(found) > 250
+    assert [sentence.name for sentence in found if not sentence.shown_by] == []
+
+
 def test_no_sentence_stands_twice() -> None:
     assert [name for name, times in Counter(s.name for s in sentences()).items() if times > 1] == []
 

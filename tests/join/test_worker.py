@@ -4,6 +4,7 @@ import json
 import random
 from typing import Any
 
+import msgspec
 import pytest
 
 from milepost.codec import records
@@ -274,3 +275,14 @@ def test_a_status_is_keyed_by_its_occurrence() -> None:
     statuses = [out for out in folded.outputs if out.topic == "milestone-status"]
     assert statuses
     assert {out.key for out in statuses} == {b"erp/m1/"}
+
+
+def test_state_is_kept_by_parts_and_an_event_writes_those_that_it_touches() -> None:
+    """100,000 milestones beside it make an event no more expensive, and no part of the changelog is the engagement."""
+    two = {**CONTRACT, "milestones": [{**CONTRACT["milestones"][0], "id": name} for name in ("m1", "m2")]}
+    store = MemoryStore()
+    fold([record(msgspec.structs.replace(OPENED, contract=json.dumps(two)))], store=store)
+    known = {key for key, _ in store.items()}
+    assert {b"erp/account", b"erp/contract/1", b"erp/milestone/m1/", b"erp/milestone/m2/"} <= known
+    written = {key for key, _ in fold([record(REPORTED, 1)], store=store).changes}
+    assert written == {b"erp/account", b"erp/milestone/m1/"}
