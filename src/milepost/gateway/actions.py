@@ -49,5 +49,8 @@ OPEN: Final[dict[str, str]] = {
     "POST /t/{token}": "the token, which says who made it and for what",
     "GET /live": "says nothing but that the process runs",
     "GET /ready": "says nothing but what is away",
+    "GET /approve/{token}": "the token, which one person has; shows what it is for and never acts",
+    "POST /approve/{token}": "the token, which one person has; one decision, in one role, on one submission",
+    "GET /approve/{token}/evidence/{sha256}": "the token; the files that its page names",
 }
 """What guards a route that takes no API key, by route."""

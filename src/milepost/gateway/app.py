@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from milepost import __version__
 from milepost.gateway import (
+    approve,
     disputes,
     engagements,
     events,
@@ -39,6 +40,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     evidence.router,
     webhooks.router,
     trigger_urls.router,
+    approve.router,
 )
 """Every group of routes; a group's paths are whole, `/v1` included."""
 

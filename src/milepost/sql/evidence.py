@@ -7,7 +7,7 @@ uploads a file for an engagement had its bytes.
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -15,7 +15,7 @@ from milepost.sql import tables
 from milepost.sql.engine import reading, writing
 from milepost.sql.gateway_tables import evidence_uses
 
-__all__ = ["EvidenceUse", "Reference", "add_use", "referenced", "used_in", "uses", "uses_of"]
+__all__ = ["EvidenceUse", "Reference", "add_use", "referenced", "uploads_by", "used_in", "uses", "uses_of"]
 
 _PATH = "/v1/evidence/"
 
@@ -60,6 +60,14 @@ def used_in(engine: Engine, engagement_id: str, hashes: Collection[str]) -> dict
     query = select(evidence_uses).where(column.engagement_id == engagement_id, column.sha256.in_(sorted(hashes)))
     with reading(engine) as connection:
         return {row["sha256"]: EvidenceUse(**row) for row in connection.execute(query).mappings()}
+
+
+def uploads_by(engine: Engine, engagement_id: str, uploaded_by: str) -> int:
+    """How many files somebody uploaded for an engagement. Raises `UnavailableError`."""
+    column = evidence_uses.c
+    query = select(func.count()).where(column.engagement_id == engagement_id, column.uploaded_by == uploaded_by)
+    with reading(engine) as connection:
+        return connection.execute(query).scalar_one()
 
 
 def uses(engine: Engine) -> Iterator[EvidenceUse]:

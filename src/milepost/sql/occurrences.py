@@ -76,14 +76,19 @@ class Occurrences:
         with reading(self._engine) as connection:
             return int(connection.execute(query).scalar_one())
 
-    def outcome(self, engagement: str, source: str, event_id: str) -> AuditEntry | None:
-        """What became of an event, by the newest entry that says so; None while the ledger does not know it."""
+    def outcome(self, engagement: str, topic: str, event_id: str) -> AuditEntry | None:
+        """What became of an event, by the newest entry that says so; None while the ledger does not know it.
+
+        `topic` is the one that the join read it from, without a prefix; ids of different sources are told apart by the
+        caller, who made the id.
+        """
         entry = tables.audit_entries.c
         query = (
             select(tables.audit_entries)
             .where(
                 entry.engagement_id == engagement,
-                entry.event_id == f"{source}/{event_id}",
+                entry.event_id == event_id,
+                entry.input_topic == topic,
                 entry.what.in_(_OUTCOMES),
             )
             .order_by(entry.sequence.desc())
