@@ -9,6 +9,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from milepost.core.ids import canonical_json
 from milepost.core.terms import is_to_date
 from milepost.gateway.accepting import Incoming, accept
 from milepost.gateway.doors import Doors
+from milepost.gateway.problems import Problem
 from milepost.gateway.standing import Standing
 from milepost.observe import logs, metrics
 from milepost.sql.links import Link
@@ -33,6 +35,7 @@ DECISIONS = {"approve": "APPROVED", "reject": "REJECTED"}
 """What the form says, and what the event says."""
 
 COMMENT_LENGTH = 4_000
+_PERCENTAGE = re.compile(r"[0-9]{1,3}(\.[0-9]{1,9})?")
 # The next click may be on its way; longer than any acknowledgement takes.
 _RESENT_AFTER_US = 60_000_000
 
@@ -109,11 +112,8 @@ def _certified(standing: Standing, text: str) -> tuple[str | None, str | None]:
     if allowed is None or standing.status is None:
         return None, "This milestone is approved whole or rejected."
     claimed = money.percent(standing.status.completion)
-    try:
-        share = money.percent(text)
-    except ValueError:
-        share = Decimal(-1)
-    if not 0 < share <= claimed or len(text) > 20 or "e" in text.lower():
+    share = money.percent(text) if _PERCENTAGE.fullmatch(text) else Decimal(-1)
+    if not 0 < share <= claimed:
         return None, f"{text[:20]!r} is no percentage above 0 and up to the {claimed} % that is claimed."
     if share == claimed:
         return None, None
@@ -174,9 +174,17 @@ async def send(doors: Doors, link: Link) -> Link:
 
 
 async def resend(doors: Doors) -> int:
-    """Send decisions that were taken and are not known to be in Kafka; how many. Raises as `send` does."""
-    waiting = await asyncio.to_thread(doors.links.unpublished, doors.now() - _RESENT_AFTER_US)
-    for link in waiting:
-        await send(doors, link)
+    """Send decisions that were taken and are not known to be in Kafka; how many. Raises as `send` does.
+
+    One that the gateway itself refuses keeps no other one waiting: somebody has to look at it.
+    """
+    sent = 0
+    for link in await asyncio.to_thread(doors.links.unpublished, doors.now() - _RESENT_AFTER_US):
+        try:
+            await send(doors, link)
+        except Problem as problem:
+            _log.error("a decision cannot be sent", link_id=link.link_id, found=problem.detail)
+            continue
         _log.info("a decision that was cut off on its way is sent", link_id=link.link_id)
-    return len(waiting)
+        sent += 1
+    return sent

@@ -73,6 +73,11 @@ class Doors:
         """What takes uploads for it. Raises `StoreError`."""
         return open_receiver(self.settings, self.evidence)
 
+    @property
+    def signs_links(self) -> bool:
+        """Whether there is a secret to sign approval links with."""
+        return bool(self.settings.link_secret.get_secret_value())
+
     @cached_property
     def links(self) -> Links:
         """The links by which people decide. Raises `LinkSecretError` where none can be signed."""

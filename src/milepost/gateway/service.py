@@ -8,14 +8,17 @@ from collections.abc import Generator
 import uvicorn
 from fastapi import FastAPI
 
+from milepost.gateway.deciding import resend
 from milepost.gateway.doors import Doors
 from milepost.gateway.protocol import protocol
+from milepost.kafka.async_publishing import PublishError
 from milepost.observe import logs
 from milepost.observe.hosting import StoppedError
 from milepost.sql.engine import DatabaseError, UnavailableError
 from milepost.sql.idempotency import prune_answers
 from milepost.sql.migrations import migrate
 from milepost.sql.remembering import prune
+from milepost.store.evidence.port import StoreError
 
 __all__ = ["KEPT_DAYS", "Gateway", "listening"]
 
@@ -34,6 +37,8 @@ KEPT_DAYS = 14
 _DAY_US = 86_400_000_000
 # Between two times at which what has been kept long enough is forgotten.
 _TIDY_S = 3_600
+# Between two looks for decisions that were cut off; nobody waits for them at a screen.
+_RESEND_S = 30.0
 # What is being answered may finish; hosting's own limit comes after it.
 _GRACE_S = 10
 
@@ -98,9 +103,9 @@ class Gateway:
         _log.info("listening", url=self.url)
         try:
             await self._until_migrated()
-            tidying = asyncio.create_task(self._tidy())
+            beside = [asyncio.create_task(self._tidy()), asyncio.create_task(self._resend())]
             await serving
-            await tidying
+            await asyncio.gather(*beside)
         except DatabaseError as error:
             raise StoppedError(str(error)) from error
         finally:
@@ -124,11 +129,24 @@ class Gateway:
             try:
                 events = await asyncio.to_thread(prune, engine, now - KEPT_DAYS * _DAY_US)
                 answers = await asyncio.to_thread(prune_answers, engine, now)
-                _log.info("forgot what was kept long enough", events=events, answers=answers)
+                uploads = await asyncio.to_thread(self._doors.receiver.prune)
+                _log.info("forgot what was kept long enough", events=events, answers=answers, uploads=uploads)
             except UnavailableError as error:
                 _log.warning("the database is away", found=str(error))
+            except StoreError as error:
+                _log.warning("the evidence store is away", found=str(error))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), _TIDY_S)
+
+    async def _resend(self) -> None:
+        """Send decisions by link that were taken and cut off before Kafka had them."""
+        while self._doors.signs_links and not self._stopping.is_set():
+            try:
+                await resend(self._doors)
+            except (UnavailableError, PublishError) as error:
+                _log.warning("decisions wait to be sent", found=str(error))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _RESEND_S)
 
     async def _until_migrated(self) -> None:
         pause_s = _FIRST_PAUSE_S
