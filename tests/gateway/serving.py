@@ -4,6 +4,7 @@
 """
 
 import json
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -41,12 +42,13 @@ class Served:
 
 @asynccontextmanager
 async def serving(bootstrap_servers: str, database_url: str, **settings: Any) -> AsyncIterator[Served]:
-    """A gateway's application, its database migrated."""
+    """A gateway's application, its database migrated; what is uploaded is gone with it unless a folder is given."""
+    uploads = tempfile.TemporaryDirectory(prefix="milepost-evidence-")
     chosen = Settings(
         bootstrap_servers=bootstrap_servers,
         database_url=database_url,
         _env_file=None,
-        **settings,  # type: ignore[call-arg]
+        **{"evidence_dir": uploads.name, **settings},  # type: ignore[arg-type]
     )
     engine = connect(chosen.database_url.get_secret_value())
     migrate(engine)
@@ -60,6 +62,7 @@ async def serving(bootstrap_servers: str, database_url: str, **settings: Any) ->
     finally:
         await publisher.close()
         engine.dispose()
+        uploads.cleanup()
 
 
 def sqlite(folder: Path) -> str:
