@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from milepost.core.engagement import dated
-from milepost.core.events import EngagementEvent, Event, Received
+from milepost.core.events import EngagementEvent, Event, Received, dated
 from milepost.core.fold import fold
 from milepost.core.outputs import InvoiceLine, Output
 from milepost.core.parts import Staged

@@ -10,8 +10,7 @@ from msgspec.structs import replace
 from milepost.cli.files import Faults, as_json_line, read_contract, read_event_file
 from milepost.codec.event_files import Line
 from milepost.codec.json_forms import output_to_json
-from milepost.core.engagement import dated
-from milepost.core.events import EngagementEvent, InvoiceAcknowledgement
+from milepost.core.events import EngagementEvent, InvoiceAcknowledgement, dated
 from milepost.core.money import format_minor
 from milepost.core.outputs import DeadLetter, InvoiceLine, MilestoneStatus
 from milepost.join.simulation import Raised, simulate

@@ -12,8 +12,7 @@ from typing import Any
 
 from milepost.codec.wire import Record
 from milepost.core.calendar import instant_text
-from milepost.core.engagement import dated
-from milepost.core.events import ClockTick, Event, InvoiceAcknowledgement
+from milepost.core.events import ClockTick, Event, InvoiceAcknowledgement, dated
 from milepost.core.outputs import ApprovalRequest, AuditEntry, InvoiceLine, MilestoneStatus, Output, RetentionEvent
 
 __all__ = ["CONTENT_TYPE", "SOURCE", "carried", "event_headers", "headers_of", "type_of"]

@@ -36,10 +36,13 @@ class Priced(NamedTuple):
 class Amended(Terms):
     """All signed versions as one: what any of them names is known, the newest one's words come first."""
 
-    def __init__(self, versions: tuple[Terms, ...]) -> None:
-        contract, dropped = _merged(versions)
+    def __init__(self, versions: tuple[Terms, ...], void: tuple[Terms, ...] = ()) -> None:
+        """`void`: versions whose signatures were taken back: nothing is accepted of what only they name."""
+        contract, dropped = _merged(versions, void)
         super().__init__(contract)
         self.versions = versions
+        self.void = void
+        self.voided = {name for name in dropped if not any(name in terms.milestones for terms in versions)}
         self.reigns = _reigns(versions)
         self.dropped = {name: self._gone(name) for name in dropped}
         for terms in versions[:-1]:
@@ -66,10 +69,19 @@ class Amended(Terms):
 
     def pricing(self, milestone: str, at: int) -> Terms:
         """The version whose fee, rates and cards an acceptance (or a report) of that instant follows."""
+        if milestone in self.voided:
+            return self.naming(milestone)[-1]
         return self.versions[self._pricing(milestone, at, len(self.versions))]
+
+    def naming(self, milestone: str) -> tuple[Terms, ...]:
+        """The versions that name a milestone; those that are void, if no other does."""
+        naming = self.void if milestone in self.voided else self.versions
+        return tuple(terms for terms in naming if milestone in terms.milestones)
 
     def price(self, milestone: str, at: int, last_accepted: LastAccepted) -> Priced:
         """The fee of a milestone whose latest acceptance is at the instant, and the version that it comes from."""
+        if milestone in self.voided:
+            return Priced(self.naming(milestone)[-1], 0)
         return self._price(milestone, at, len(self.versions), last_accepted)
 
     def sharing(self, milestone: str, before: list[tuple[int, str]], now: list[tuple[int, str]]) -> list[str]:
@@ -154,23 +166,26 @@ def last_accepted(accepted: list[tuple[int, str]], before: int) -> int | None:
 
 
 @lru_cache(maxsize=1024)
-def amended(encoded: tuple[bytes, ...]) -> Amended:
-    """The terms of an engagement's signed versions, encoded, oldest first; the same bytes compile once."""
-    return Amended(tuple(compiled(version) for version in encoded))
+def amended(encoded: tuple[bytes, ...], void: tuple[bytes, ...] = ()) -> Amended:
+    """The terms of an engagement's signed versions, encoded, oldest first; the same bytes compile once.
+
+    `void`: versions that were signed and are not any more.
+    """
+    return Amended(tuple(map(compiled, encoded)), tuple(map(compiled, void)))
 
 
-def _merged(versions: tuple[Terms, ...]) -> tuple[Contract, list[str]]:
-    """The newest contract with the milestones that it dropped, as they were agreed last, and their names."""
+def _merged(versions: tuple[Terms, ...], void: tuple[Terms, ...]) -> tuple[Contract, list[str]]:
+    """The newest contract with the milestones that it lacks, as they were agreed last, and their names."""
     newest = versions[-1].contract
     known = {m.id for m in newest.milestones}
     policies, dropped = dict(newest.policies), list[Milestone]()
-    for terms in reversed(versions[:-1]):
+    for place, terms in enumerate((*reversed(versions[:-1]), *reversed(void))):
         for milestone in terms.contract.milestones:
             if milestone.id in known:
                 continue
             known.add(milestone.id)
             # its policy under a name that no document can use
-            name = f"{terms.contract.version}/{milestone.approval}" if milestone.approval else None
+            name = f"{place}/{milestone.approval}" if milestone.approval else None
             if name is not None:
                 policies[name] = terms.policies[milestone.id]
             dropped.append(replace(milestone, approval=name))

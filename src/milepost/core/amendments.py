@@ -1,7 +1,8 @@
 """An amendment from its arrival to the moment it is in force: what refuses it, who signs it, what follows it.
 
 It is the claim of `@amendment`, one occurrence a version. The policy is that of the version before, and a version is
-put up for signing when the one before it is in force. A version that is in force stays so.
+put up for signing when the one before it is in force. What is dated before its signatures and comes late may take one
+that is in force back, like anything that was accepted.
 """
 
 from milepost.core import lifecycle, posting, settlement, time_and_materials
@@ -11,21 +12,24 @@ from milepost.core.contract import Completed, Contract
 from milepost.core.engagement import Engagement
 from milepost.core.entitlement import WAITING, assess
 from milepost.core.events import ApprovalDecision, EngagementEvent
-from milepost.core.facts import Decision, Occurrence, Place, contract_key, due_key
+from milepost.core.facts import Decision, Occurrence, Place, Report, contract_key, due_key, proposal_key, void_key
 from milepost.core.gates import During, Every
 from milepost.core.outputs import MilestoneStatus
 from milepost.core.pricing import Agreed
 from milepost.core.signing import DUPLICATE, claim, opened
 from milepost.core.statuses import say, unsigned
-from milepost.core.terms import AMENDMENT, compiled
+from milepost.core.terms import AMENDMENT
 
-__all__ = ["INVALID", "advance", "note_due", "number_of", "open_to", "propose", "state", "submitted"]
+__all__ = ["INVALID", "addressed", "advance", "note_due", "number_of", "open_to", "propose", "state", "submitted"]
 
 INVALID = "AMENDMENT_INVALID"
 
 
 def propose(engagement: Engagement, event: EngagementEvent) -> tuple[str | None, str]:
-    """Take the next version: (None, ""), or the reason why not and, for INVALID, what is wrong with it."""
+    """Take the next version: (None, ""), or the reason why not and, for INVALID, what is wrong with it.
+
+    What has no effect now is kept all the same: a rejection of what stands, dated before it, may be on its way.
+    """
     account, contract = engagement.account, event.terms
     if contract is None:
         return INVALID, "contract: null found, the whole next contract as JSON text expected"
@@ -34,26 +38,27 @@ def propose(engagement: Engagement, event: EngagementEvent) -> tuple[str | None,
         return INVALID, wrong
     if account.terminated_at is not None and event.occurred_at > account.terminated_at:
         return "ENGAGEMENT_CLOSED", ""
-    place = Place(AMENDMENT, str(contract.version))
-    again = contract.version <= account.known_version
-    if again and not _again(engagement, contract.version):
-        if contract.version > account.version and contract == compiled(engagement.version(contract.version)).contract:
-            claim(engagement, place, event)  # a rejection dated before it may be on its way
-        return DUPLICATE, ""
     if contract.version > account.known_version + 1:
         return INVALID, (
             f"contract.version: {contract.version} found, {account.known_version + 1} expected; "
             f"version {account.known_version} is the last one known, send those between first"
         )
+    if contract.version <= account.first_version:
+        return DUPLICATE, ""
     if engagement.at < engagement.agreed.starts_at:
         return "OUTSIDE_WINDOW", ""
-    if not claim(engagement, place, event):
+    place, again = Place(AMENDMENT, str(contract.version)), contract.version <= account.known_version
+    part = engagement.occurrence(place)
+    claims = len(part.reports)
+    if contract.amendment is None or not claim(engagement, place, event):
         return DUPLICATE, ""
-    reason = opened(engagement, submitted(engagement, place)) if again else None
-    if reason is None:
-        engagement.staged.save(contract_key(engagement.name, contract.version), contract)
-        account.known_version = max(account.known_version, contract.version)  # a later one may wait for this one
-    return reason, ""
+    if len(part.reports) > claims:
+        engagement.staged.save(proposal_key(engagement.name, contract.version, claims + 1), contract)
+    account.known_version = max(account.known_version, contract.version)
+    if not again:
+        return None, ""
+    in_turn = contract.version == account.version + 1
+    return (opened(engagement, submitted(engagement, place)) if in_turn else DUPLICATE), ""
 
 
 def _wrong(engagement: Engagement, contract: Contract) -> str:
@@ -74,36 +79,77 @@ def _wrong(engagement: Engagement, contract: Contract) -> str:
     return ""
 
 
-def _again(engagement: Engagement, version: int) -> bool:
-    """Whether a version that was put up for signing was rejected or timed out, so that it may be sent again."""
-    if version != engagement.account.version + 1:
-        return False
-    submissions = submitted(engagement, Place(AMENDMENT, str(version))).submissions
-    return bool(submissions) and submissions[-1].end in (REJECTED, TIMED_OUT)
+def advance(engagement: Engagement, again: bool = False) -> tuple[Place, ...]:
+    """Put every version in force that is signed now, in turn: those, and the one that is up for signing then.
 
-
-def advance(engagement: Engagement) -> tuple[Place, ...]:
-    """Put every version in force that is signed now, in turn: those, and the one that is up for signing then."""
+    `again`: something came that may be dated before the signatures of a version that is in force. One that is signed no
+    more, or by another claim, is in force no longer, with those after it (rule 11).
+    """
     account = engagement.account
-    moved: list[Place] = []
     if engagement.terms is None:
         return ()
-    while account.version < account.known_version:
-        place = Place(AMENDMENT, str(account.version + 1))
-        found = submitted(engagement, place)
-        if found.level == 0:
-            return (*moved, place) if moved else ()
-        part = engagement.occurrence(place)
-        part.accepted = [(found.accepted[-1][0], "100")]
-        engagement.save_occurrence(place, part)
+    before, signed_at = account.version, account.amended_at
+    kept = _take_back(engagement) if again else before
+    account.version = kept
+    while account.version < account.known_version and _sign(engagement, account.version + 1):
         account.version += 1
-        account.amended_at = max(part.accepted[0][0], account.amended_at or part.accepted[0][0])
-        engagement.load_terms()
-        note_due(engagement)
-        time_and_materials.recount(engagement, amended=True)
-        posting.recount(engagement)
-        moved.append(place)
-    return tuple(moved)
+    account.amended_at = max((_since(engagement, version + 1) for version in _amended(engagement)), default=None)
+    if kept == account.version == before and account.amended_at == signed_at:
+        return ()
+    engagement.load_terms()
+    note_due(engagement)
+    time_and_materials.recount(engagement, amended=True)
+    posting.recount(engagement)
+    latest = min(account.known_version, max(account.version + 1, before))
+    return tuple(Place(AMENDMENT, str(version)) for version in range(kept + 1, latest + 1))
+
+
+def _amended(engagement: Engagement) -> range:
+    """The versions in force that are amendments."""
+    return range(engagement.account.first_version + 1, engagement.account.version + 1)
+
+
+def _sign(engagement: Engagement, version: int) -> bool:
+    """Whether a version whose predecessor is in force is signed; then the document that is signed is its contract."""
+    place = Place(AMENDMENT, str(version))
+    part, found = engagement.occurrence(place), submitted(engagement, place)
+    accepted = [(found.accepted[-1][0], "100")] if found.level > 0 else []
+    if part.accepted != accepted:
+        part.accepted = accepted
+        engagement.save_occurrence(place, part)
+    if accepted:
+        contract = engagement.staged.load(_signed(engagement, version, found), Contract)
+        engagement.staged.save(contract_key(engagement.name, version), contract)
+    return bool(accepted)
+
+
+def _signed(engagement: Engagement, version: int, found: Assessment) -> bytes:
+    """Where the document is that the signatures of a version are for."""
+    part = engagement.occurrence(Place(AMENDMENT, str(version)))
+    claims = [found.governing is not None and claim is found.governing.report for claim in part.reports]
+    return proposal_key(engagement.name, version, claims.index(True) + 1)
+
+
+def _take_back(engagement: Engagement) -> int:
+    """The last version that is still signed, by the same claim as before; those after it are void."""
+    account = engagement.account
+    for version in _amended(engagement):
+        found = submitted(engagement, Place(AMENDMENT, str(version)))
+        document = engagement.version(version)
+        if found.level > 0 and engagement.staged.raw(_signed(engagement, version, found)) == document:
+            _sign(engagement, version)  # if on another day
+            continue
+        for gone in range(version, account.version + 1):
+            place = Place(AMENDMENT, str(gone))
+            account.void += 1
+            contract = engagement.staged.load(contract_key(engagement.name, gone), Contract)
+            engagement.staged.save(void_key(engagement.name, account.void), contract)
+            part = engagement.occurrence(place)
+            part.accepted = []
+            engagement.save_occurrence(place, part)
+        account.caught_up_version = min(account.caught_up_version, version - 1)
+        return version - 1
+    return account.version
 
 
 def note_due(engagement: Engagement) -> None:
@@ -122,19 +168,35 @@ def note_due(engagement: Engagement) -> None:
 
 
 def submitted(engagement: Engagement, place: Place) -> Assessment:
-    """What follows from the signatures of a version whose predecessor is in force."""
+    """What follows from the claims and signatures of a version; nothing while its predecessor is not in force.
+
+    Of several claims a later one counts once the one before it was rejected or timed out, by then.
+    """
+    claims = engagement.occurrence(place).reports
+    taken, found = claims[:1], _assessed(engagement, place, claims[:1])
+    for later in claims[1:]:
+        last = found.submissions[-1] if found.submissions else None
+        ended_at = last.ended_at if last is not None and last.end in (REJECTED, TIMED_OUT) else None
+        if ended_at is not None and later.at > ended_at:
+            taken = [*taken, later]
+            found = _assessed(engagement, place, taken)
+    return found
+
+
+def _assessed(engagement: Engagement, place: Place, claims: list[Report]) -> Assessment:
     version = int(place.occurrence or "")
-    before = compiled(engagement.version(version - 1))
-    since = _since(engagement, version)
-    in_turn = During(((since, END_OF_TIME),))
+    before = engagement.up_to(min(version - 1, engagement.account.version))
+    assert before is not None
+    newest = before.versions[-1]
+    in_turn = version <= engagement.account.version + 1
     return assess(
-        before.signable[AMENDMENT],
-        before.policies[AMENDMENT],
+        newest.signable[AMENDMENT],
+        newest.policies[AMENDMENT],
         place.occurrence,
-        engagement.agreed.holds_role,
-        Every((in_turn, Completed())),
+        before.holds_role,
+        Every((During(((_since(engagement, version), END_OF_TIME),) if in_turn else ()), Completed())),
         Every(()),
-        engagement.occurrence(place).reports,
+        claims,
         _decisions(engagement, version),
         Agreed(0, before.rounding),
         engagement.clock(place),
@@ -154,6 +216,15 @@ def _decisions(engagement: Engagement, version: int) -> list[Decision]:
     common = engagement.occurrence(Place(AMENDMENT)).decisions
     named = engagement.occurrence(Place(AMENDMENT, str(version))).decisions
     return named + [decision for decision in common if decision.at > since]
+
+
+def addressed(engagement: Engagement, event: ApprovalDecision) -> Place:
+    """The version that a decision is for: the one that it names, else the one that was up for signing at its date."""
+    if event.occurrence_id is not None:
+        return Place(AMENDMENT, event.occurrence_id)
+    first, latest = engagement.account.first_version + 1, engagement.account.version + 1
+    versions = [version for version in range(first + 1, latest + 1) if _since(engagement, version) < event.decided_at]
+    return Place(AMENDMENT, str(max(versions, default=first)))
 
 
 def open_to(engagement: Engagement, event: ApprovalDecision) -> bool:
@@ -185,7 +256,7 @@ def proposed(engagement: Engagement, place: Place) -> bool:
 
 def state(engagement: Engagement, place: Place, part: Occurrence, found: Assessment, parked: list[str]) -> None:
     """State where an amendment stands, if that changed; `parked` are the names of what waits for it."""
-    before = compiled(engagement.version(int(place.occurrence or "") - 1))
+    contract = engagement.agreed.contract
     waits = [number for number, outcome in found.outcomes.items() if outcome == WAITING]
     decisions = _decisions(engagement, int(place.occurrence or "")) if waits else []
     last = found.submissions[-1] if found.submissions else None
@@ -199,8 +270,8 @@ def state(engagement: Engagement, place: Place, part: Occurrence, found: Assessm
         missing=tuple(unsigned(engagement, found, "amendment")) if found.level < 100 else (),
         parked=(*(f"SUBMISSION_WAITING {decisions[number].cause}" for number in waits), *parked),
         at_stake_minor=0,
-        currency=before.contract.currency,
-        currency_exponent=before.contract.currency_exponent,
+        currency=contract.currency,
+        currency_exponent=contract.currency_exponent,
         submission=last.number if last else 0,
         planned_on=None,
         reported_at=last.report.at if last and last.report else None,

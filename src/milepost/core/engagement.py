@@ -10,7 +10,7 @@ from milepost.core.calendar import END_OF_TIME, instant_text, start_of_day
 from milepost.core.claims import Assessment, Regime
 from milepost.core.contract import DateGate, Gate, KpiGate, Milestone, MilestoneGate, RateCard, RegulatorGate, Success
 from milepost.core.entitlement import assess
-from milepost.core.events import ClockTick, Event, Evidence, KpiEvent, Received, UsageEvent
+from milepost.core.events import ClockTick, Evidence, Received, cause_of, dated
 from milepost.core.facts import (
     Account,
     Filing,
@@ -28,6 +28,7 @@ from milepost.core.facts import (
     kpi_key,
     occurrence_key,
     occurrences_of,
+    void_key,
 )
 from milepost.core.outputs import AuditEntry, Output
 from milepost.core.parts import Staged
@@ -38,23 +39,7 @@ from milepost.core.rules.fees import Price, price
 from milepost.core.rules.spans import Span
 from milepost.core.terms import Terms, compiled
 
-__all__ = ["Engagement", "cause_of", "dated"]
-
-
-def dated(event: Event) -> int:
-    """The event's own time."""
-    if isinstance(event, ClockTick):
-        return event.at
-    if isinstance(event, KpiEvent):
-        return event.observed_at
-    if isinstance(event, UsageEvent):
-        return event.started_at
-    return event.decided_at if hasattr(event, "decided_at") else event.occurred_at
-
-
-def cause_of(event: Event) -> str:
-    """How an event is named in `caused_by`: source/event_id, or tick:<at>."""
-    return f"tick:{instant_text(event.at)}" if isinstance(event, ClockTick) else f"{event.source}/{event.event_id}"
+__all__ = ["Engagement"]
 
 
 class Engagement:
@@ -77,17 +62,21 @@ class Engagement:
 
     def load_terms(self) -> None:
         """Read the signed contract, with the versions before it if it was amended, if the engagement is open."""
-        account = self.account
-        if account.version == account.first_version:
-            self.terms = compiled(self.version(account.version)) if account.version else None
-        else:
-            versions = range(account.first_version, account.version + 1)
-            self.terms = amended(tuple(self.version(version) for version in versions))
+        void = range(1, self.account.void + 1)
+        self.terms = self.up_to(self.account.version, tuple(self._document(void_key(self.name, n)) for n in void))
+
+    def up_to(self, version: int, void: tuple[bytes, ...] = ()) -> Terms | None:
+        """The terms of the signed versions up to one; `void`: documents that were in force and are not any more."""
+        versions = tuple(self.version(number) for number in range(self.account.first_version, version + 1) if number)
+        return amended(versions, void) if void or len(versions) > 1 else compiled(versions[0]) if versions else None
 
     def version(self, version: int) -> bytes:
         """A version of the contract, encoded."""
-        encoded = self.staged.raw(contract_key(self.name, version))
-        assert encoded is not None, f"{self.name}: the state has no contract version {version}"
+        return self._document(contract_key(self.name, version))
+
+    def _document(self, key: bytes) -> bytes:
+        encoded = self.staged.raw(key)
+        assert encoded is not None, f"{self.name}: the state has no {key.decode()}"
         return encoded
 
     @property
@@ -259,7 +248,7 @@ class Engagement:
             return regulators.reversals(self.rulings(gate, place).values(), gate.at_least)
 
         terms = self.agreed
-        if len(terms.reigns) == 1:
+        if not isinstance(terms, Amended):
             return gating.resolve(gates_of(terms.reigns[0].terms.milestones[place.milestone]), spans_of, reversals_of)
         return gating.Either(
             tuple(
@@ -302,9 +291,7 @@ class Engagement:
             priced = terms.price(place.milestone, at, self.last_accepted)
             return self._pricing(place, priced.terms, priced.fee_minor)
 
-        known = [
-            self._pricing(place, version, 0) for version in terms.versions if place.milestone in version.milestones
-        ]
+        known = [self._pricing(place, version, 0) for version in terms.naming(place.milestone)]
         return ByVersion(pricing_at, known, terms.rounding)
 
     def _pricing(self, place: Place, terms: Terms, fee_minor: int) -> Pricing:

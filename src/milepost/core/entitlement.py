@@ -28,7 +28,7 @@ from milepost.core.claims import (
 )
 from milepost.core.contract import Completed, EvidenceGate, Milestone, Policy
 from milepost.core.facts import Decision, Report
-from milepost.core.gates import Condition, falls, fell, leaves, musts, starts, true_at
+from milepost.core.gates import Condition, begins, falls, fell, leaves, musts, starts, true_at
 from milepost.core.pricing import NO_BASIS, Basis, Pricing
 from milepost.core.rules.approvals import COUNTED, NOT_OPEN, OUTSIDE_WINDOW, Ballot, signers
 from milepost.core.rules.deadlines import Clock
@@ -358,8 +358,9 @@ def assess(
     for place, decision in enumerate(decisions):
         dated.setdefault(decision.at, ([], []))[1].append((place, decision))
     closings = set(starts(requires))
+    begun = set(begins(requires))
     fallen = set(falls(requires)).union(falls(depends))
-    for since in closings.union(starts(depends), fallen, pricing.instants):
+    for since in closings.union(begun, starts(depends), begins(depends), fallen, pricing.instants):
         dated.setdefault(since, ([], []))
     for timer in clock.timers.values():
         for instant in chain.from_iterable(timer.fired):
@@ -381,7 +382,7 @@ def assess(
         walk.restate(at)
         if at in fallen:
             walk.lapse(at)
-        if reported or at in closings or at in pricing.instants:
+        if reported or at in closings or at in begun or at in pricing.instants:
             claims = bool(reported) and reported[-1].kind != "WITHDRAWN"
             walk.open(at, claims or (at in closings and not (walk.driven or walk.alternative)))
         walk.decide_all(decided, at)

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from milepost.core.calendar import instant_text
 from milepost.core.contract import Contract
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "Received",
     "RegulatorDecision",
     "UsageEvent",
+    "cause_of",
+    "dated",
 ]
 
 Instant = int
@@ -201,3 +204,19 @@ class Received(NamedTuple):
     partition: int | None
     offset: int | None
     recorded_at: int
+
+
+def dated(event: Event) -> int:
+    """The event's own time."""
+    if isinstance(event, ClockTick):
+        return event.at
+    if isinstance(event, KpiEvent):
+        return event.observed_at
+    if isinstance(event, UsageEvent):
+        return event.started_at
+    return event.decided_at if hasattr(event, "decided_at") else event.occurred_at
+
+
+def cause_of(event: Event) -> str:
+    """How an event is named in `caused_by`: source/event_id, or tick:<at>."""
+    return f"tick:{instant_text(event.at)}" if isinstance(event, ClockTick) else f"{event.source}/{event.event_id}"

@@ -47,6 +47,8 @@ __all__ = [
     "occurrences_of",
     "parked_key",
     "parking_key",
+    "proposal_key",
+    "void_key",
 ]
 
 
@@ -242,6 +244,7 @@ class Account(msgspec.Struct, array_like=True):
     signoff_waits: tuple[str, ...] = ()  # decisions on the sign-off that wait for a submission still to come
     amended_at: int | None = None  # when the last of the amendments in force was signed
     caught_up_version: int = 0  # up to which versions that govern everything have given back what they leave over
+    void: int = 0  # documents that were in force and are not any more
 
 
 class ParkedEvent(msgspec.Struct, frozen=True, array_like=True):
@@ -284,6 +287,16 @@ def account_key(engagement: str) -> bytes:
 def contract_key(engagement: str, version: int) -> bytes:
     """Where a version of the contract is."""
     return f"{engagement}/contract/{version}".encode()
+
+
+def proposal_key(engagement: str, version: int, number: int) -> bytes:
+    """Where the document of one claim of a version is, numbered from 1: which of them is signed may change."""
+    return f"{engagement}/proposal/{version}/{number}".encode()
+
+
+def void_key(engagement: str, number: int) -> bytes:
+    """Where a document is that was in force and is not any more, numbered from 1."""
+    return f"{engagement}/void/{number}".encode()
 
 
 def kpi_key(engagement: str, kpi: str, bucket: str) -> bytes:

@@ -30,7 +30,7 @@ from milepost.core.claims import Assessment, percent_text
 from milepost.core.contract import DateGate, RateCard
 from milepost.core.engagement import Engagement
 from milepost.core.entitlement import STALE_SUBMISSION, WAITING
-from milepost.core.events import ApprovalDecision, ClockTick, EngagementEvent, MilestoneEvent, Received
+from milepost.core.events import ApprovalDecision, ClockTick, EngagementEvent, Event, MilestoneEvent, Received
 from milepost.core.facts import Occurrence, Place, clock_key, contract_key, due_key, due_place, occurrence_key
 from milepost.core.gates import leaves
 from milepost.core.hours import TIME
@@ -67,7 +67,7 @@ def fold(staged: Staged, received: Received) -> list[Output]:
         intake = _open(engagement) if opening else Intake(PARKED, "NOT_OPEN_YET")
     else:
         intake = take(engagement)
-        moved = amendments.advance(engagement)
+        moved = amendments.advance(engagement, again=_bears_on_amendments(event))
         if moved:
             intake = intake._replace(concerned=(*intake.concerned, *moved, *everything(engagement)))
     if intake.what == PARKED:
@@ -83,6 +83,12 @@ def fold(staged: Staged, received: Received) -> list[Output]:
     outputs = list(engagement.outputs)
     outputs.extend(_retry(staged, engagement, version))
     return outputs
+
+
+def _bears_on_amendments(event: Event) -> bool:
+    """Whether an event may be dated before the signatures of a version that is in force, and undo them."""
+    decides = isinstance(event, ApprovalDecision) and event.milestone_id == AMENDMENT
+    return decides or isinstance(event, EngagementEvent)
 
 
 def _open(engagement: Engagement) -> Intake:
@@ -133,8 +139,9 @@ def _tick(staged: Staged, received: Received) -> list[Output]:
             timeouts.fire(engagement, place, at)
         engagement.last_tick = at
         version = engagement.account.version
-        moved = amendments.advance(engagement)
-        if moved or any(place.milestone == AMENDMENT for place in places):
+        again = any(place.milestone == AMENDMENT for place in places)
+        moved = amendments.advance(engagement, again)
+        if moved or again:
             # a version begins: hours may cost something else, and their limit may be another, from today on
             time_and_materials.recount(engagement, amended=True)
             places = [*moved, *everything(engagement), *places]

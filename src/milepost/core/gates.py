@@ -21,6 +21,7 @@ __all__ = [
     "Every",
     "Under",
     "accepted_spans",
+    "begins",
     "carries",
     "falls",
     "fell",
@@ -114,9 +115,16 @@ def starts(condition: Condition) -> Iterator[int]:
         for inner in condition.conditions:
             yield from starts(inner)
     elif isinstance(condition, Under):
-        if condition.begun:
-            yield condition.since
         yield from (at for at in starts(condition.condition) if condition.since <= at < condition.until)
+
+
+def begins(condition: Condition) -> Iterator[int]:
+    """The instants at which other terms begin to name the condition."""
+    if isinstance(condition, Under) and condition.begun:
+        yield condition.since
+    elif isinstance(condition, Either | Every):
+        for inner in condition.conditions:
+            yield from begins(inner)
 
 
 def falls(condition: Condition) -> Iterator[int]:

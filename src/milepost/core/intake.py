@@ -289,15 +289,18 @@ def _signs(terms: Terms, event: ApprovalDecision) -> bool:
 
 def _signature(engagement: Engagement, event: ApprovalDecision) -> Intake:
     """A decision on an amendment: `occurrence_id` is its version, or null for the one that is up for signing then."""
-    decision = _new(engagement, event, Place(AMENDMENT, event.occurrence_id))
+    kept = Place(AMENDMENT, event.occurrence_id)
+    decision = _new(engagement, event, kept)
     if decision is None:
         return refused("DUPLICATE")
     if not amendments.open_to(engagement, event):
+        _keep(engagement, decision, kept)  # a version may come that it is for
         return refused("NOT_OPEN")
-    if not engagement.agreed.holds_role(event.approver, event.role, event.decided_at):
+    versions = engagement.agreed.versions
+    if not any(terms.holds_role(event.approver, event.role, event.decided_at) for terms in versions):
         return parked("NOT_IN_ROLE")
-    _keep(engagement, decision, Place(AMENDMENT, event.occurrence_id))
-    place = Place(AMENDMENT, event.occurrence_id or str(engagement.account.version + 1))
+    _keep(engagement, decision, kept)
+    place = amendments.addressed(engagement, event)
     number = amendments.number_of(engagement, place, engagement.cause)
     if number is None:
         return Intake(WAITING, "SUBMISSION_WAITING")

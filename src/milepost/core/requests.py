@@ -24,6 +24,8 @@ def request(engagement: Engagement, place: Place, part: Occurrence, found: Asses
             key = f"{submission.number}.{step + 1}"
             before = part.requests.get(key, "")
             open_now = submission.alive and awaits(engagement, place)
+            if submission.alive and not open_now and submission.ballot.key(step) not in part.timers:
+                _time(engagement, part, submission, step)  # nobody is asked, but its deadline counts from now on
             kind, role = _kind(submission, step, before, open_now), submission.ballot.steps()[step].role
             stage = submission.ballot.stage(step) if kind == "ESCALATED" else 0
             mark = submission.ballot.mark(step) + (f":{stage}" if stage > 1 else "")

@@ -6,8 +6,7 @@ from typing import NamedTuple
 from milepost.codec.event_files import Line
 from milepost.codec.records import topic_of
 from milepost.codec.topics import DEAD_LETTER_TOPIC, INPUTS
-from milepost.core.engagement import dated
-from milepost.core.events import EngagementEvent, Event, InvoiceAcknowledgement
+from milepost.core.events import EngagementEvent, Event, InvoiceAcknowledgement, dated
 from milepost.core.fold import Received, fold
 from milepost.core.outputs import DeadLetter, Output
 from milepost.core.parts import Staged

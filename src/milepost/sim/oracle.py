@@ -7,7 +7,7 @@ again from the first event on: what is accepted, what is billed, what is held. I
 from collections.abc import Iterator
 from functools import partial
 
-from milepost.core.contract import Contract, Success
+from milepost.core.contract import Contract
 from milepost.core.events import ClockTick, DisputeEvent, EngagementEvent, Event
 from milepost.sim.oracle_accepted import Accepted, Level
 from milepost.sim.oracle_amendments import signed
@@ -101,7 +101,8 @@ class Oracle:
         facts = Facts(self.contract, self._arrived, partial(left_out, self.terms))
         self.accepted = assessed(facts, self.terms, self._deadlines)
         self._deadlines.ask(self._waiting(), facts.clock)
-        self.signed_off_at = self._sign_off(facts)
+        signoff = self.accepted[(SIGNOFF, None)]
+        self.signed_off_at = signoff.levels[-1].at if signoff.percent else None
         self.books.follow(self.terms, self.signed_off_at)
         if isinstance(event, DisputeEvent):
             self.disputes.parked.append(event)
@@ -136,26 +137,6 @@ class Oracle:
             self._deadlines.stop(event.occurred_at)
         else:
             self._deadlines.go_on(event.occurred_at)
-
-    def _sign_off(self, facts: Facts) -> int | None:
-        """When the sign-off took effect: the first instant at or after it with all it waits for accepted.
-
-        What a termination cancelled is not waited for, beyond what was accepted of it.
-        """
-        claim = self.accepted[(SIGNOFF, None)]
-        if not claim.percent:
-            return None
-        claimed = claim.levels[-1].at
-        required = [
-            self.accepted[(m.id, None)]
-            for m in self.terms.latest.milestones
-            if not m.optional and m.repeats == "none" and not (isinstance(m.fee, Success) and m.fee.to_date)
-        ]
-        instants = {level.at for found in required for level in found.levels if level.at > claimed}
-        for at in sorted({claimed, *instants}):
-            if all(found.at(at) == 100 or (facts.terminated is not None and _over(found, at)) for found in required):
-                return at
-        return None
 
     def _bill(self, facts: Facts) -> None:
         """Unless the engagement is suspended: the differences, the hours of a run that is due, and releases."""
@@ -203,8 +184,3 @@ class Oracle:
         due = worth(self.terms, facts.usage, until, taken)
         for key in [*due, *(key for key in self.hours if key not in due)]:
             self.books.bill_hours(key, due.get(key, 0))
-
-
-def _over(found: Accepted, at: int) -> bool:
-    """Whether nothing more of a cancelled milestone was accepted after `at`."""
-    return found.percent < 100 and all(step <= at for step, _ in found.steps)

@@ -114,7 +114,7 @@ class Walk:
         claim, quote = self._claim(at)
         if self.votes.policy is None:
             if quote is not None and self._is_more(claim, quote) and self._may_bill(claim, at):
-                self._grow(claim, quote, at)
+                self._take(claim, quote, at)
             return
         if quote is not None:
             self._open(at, claim, quote)
@@ -232,13 +232,25 @@ class Walk:
 
     # -- submissions
 
+    def _content(self, at: int, claim: Fraction, quote: Quote) -> Content:
+        report = self.gates.report(at)
+        hashes = tuple(sorted(item.sha256 for item in report.event.evidence)) if report else ()
+        return Content.of(claim, hashes, quote, self.milestone.criteria)
+
+    def _take(self, claim: Fraction, quote: Quote, at: int) -> None:
+        """What nobody has to sign is accepted as it is claimed, unless signers left it to the next report before."""
+        last = self.result.submissions[-1] if self.result.submissions else None
+        if last is not None and last.content == self._content(at, claim, quote):
+            if last.ended is not None and not self._again(last, at):
+                return
+            last.ended, last.ended_at, last.settled_at, last.certified = "accepted", at, at, claim
+        self._grow(claim, quote, at)
+
     def _open(self, at: int, claim: Fraction, quote: Quote) -> None:
         """A claim above what is accepted opens a submission, if it is new."""
         if not self._is_more(claim, quote):
             return
-        report = self.gates.report(at)
-        hashes = tuple(sorted(item.sha256 for item in report.event.evidence)) if report else ()
-        content = Content.of(claim, hashes, quote, self.milestone.criteria)
+        report, content = self.gates.report(at), self._content(at, claim, quote)
         last = self.result.submissions[-1] if self.result.submissions else None
         if last is not None:
             if last.content == content and not self._again(last, at):
@@ -333,7 +345,7 @@ class Walk:
             return
         certified = [
             Fraction(signature.decision.certified_completion)
-            for signature in submission.signatures.values()
+            for signature in submission.counted().values()
             if signature.decision.certified_completion is not None
         ]
         least = reach(self.milestone, min([submission.claim, *certified]))

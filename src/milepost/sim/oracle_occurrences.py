@@ -10,6 +10,7 @@ from milepost.sim.oracle_claims import Walk
 from milepost.sim.oracle_deadlines import Deadlines
 from milepost.sim.oracle_facts import SIGNOFF, Facts, Key, exact
 from milepost.sim.oracle_gates import Gates, leaves
+from milepost.sim.oracle_signoff import SignoffWalk
 from milepost.sim.oracle_terms import Terms
 from milepost.sim.oracle_values import belongs_to
 
@@ -63,7 +64,9 @@ def assessed(facts: Facts, terms: Terms, deadlines: Deadlines) -> Found:
                 walk = Walk(facts, terms, key, deadlines, Gates(facts, key, rivals, found))
                 found[key] = walk.run(fee_minor)
         signoff = (SIGNOFF, None)
-        found[signoff] = Walk(facts, terms, signoff, deadlines, Gates(facts, signoff, rivals, found)).run({})
+        last = SignoffWalk(facts, terms, signoff, deadlines, Gates(facts, signoff, rivals, found))
+        last.wait_for(found)
+        found[signoff] = last.run({})
         if len(terms.versions) == 1 or found.steps() == steps:
             return found
         steps = found.steps()

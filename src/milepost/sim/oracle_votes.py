@@ -65,6 +65,10 @@ class Submission:
     certified: Fraction = _NONE
     reopened: bool = False  # by a regulator that took back what was accepted
 
+    def counted(self) -> dict[tuple[str, str], "Signature"]:
+        """The signatures that a step of the policy in force has a use for."""
+        return {named: signature for named, signature in self.signatures.items() if signature.places}
+
 
 def _named(event: KpiEvent) -> tuple[object, ...]:
     starts, ends = (
@@ -141,6 +145,8 @@ class Votes:
                 fresh = self._proved(signature.decision, self._of_role(submission, signature.decision))
                 places = [*(p for p in fresh if p not in same), *(p for p in signature.places if p in same)]
                 submission.signatures[named] = signature._replace(places=self._own_first(signature.decision, places))
+            if self.is_complete(submission) and self._is_alone(submission):
+                submission.signatures.clear()
 
     def granted(self, submission: Submission) -> dict[int, int | None]:
         """Since when each step is signed, or silence stands for it: in sequential order after those before it."""
@@ -284,7 +290,8 @@ class Votes:
         if not places:
             return
         if self.policy.distinct:
-            if any(person == decision.approver and role != decision.role for person, role in submission.signatures):
+            others = [role for person, role in submission.counted() if person == decision.approver]
+            if any(role != decision.role for role in others):
                 return
             opened = {place: self.opened_at(submission, place) for place in places}
             places = [place for place, since in opened.items() if since is not None and since <= at]
@@ -292,9 +299,12 @@ class Votes:
         known = before.get(named)
         since = known.since if known is not None and set(places) <= set(known.places) else at
         submission.signatures[named] = Signature(decision, since, self._own_first(decision, places))
-        alone = {person for person, _ in submission.signatures} == {submission.reporter} and not submission.deemed
-        if alone and self.is_complete(submission):
+        if self._is_alone(submission) and self.is_complete(submission):
             submission.signatures = before
+
+    def _is_alone(self, submission: Submission) -> bool:
+        """Whether whoever reported is the only one who signed."""
+        return {person for person, _ in submission.counted()} == {submission.reporter} and not submission.deemed
 
     def names(self, submission: Submission, decision: ApprovalDecision) -> bool:
         """Whether the decision is for this submission, or names none."""

@@ -67,6 +67,7 @@ class Ballot:
     __slots__ = (
         "_clock",
         "_fits",
+        "_given",
         "_gross",
         "_holds_role",
         "_opened_at",
@@ -77,7 +78,6 @@ class Ballot:
         "exists",
         "granted",
         "rejected_step",
-        "signatures",
         "unproved",
     )
 
@@ -100,7 +100,7 @@ class Ballot:
         self._gross = gross
         self._stands = [_Stand(self._named(i), opened_at) for i in range(len(policy.steps))]
         self.exists = _existing(policy, gross)
-        self.signatures: dict[tuple[str, str], tuple[int, Decision]] = {}  # (person, role) -> (counts from, decision)
+        self._given: dict[tuple[str, str], tuple[int, Decision]] = {}  # (person, role) -> (counts from, decision)
         self._fits: dict[tuple[str, str], list[int]] = {}  # the steps that a signature is good for, its own first
         self.granted: list[int | None] = [None] * len(policy.steps)
         self.rejected_step: int | None = None
@@ -110,6 +110,11 @@ class Ballot:
     def policy(self) -> Policy:
         """What it is held under."""
         return self._policy
+
+    @property
+    def signatures(self) -> dict[tuple[str, str], tuple[int, Decision]]:
+        """(person, role) -> (counts from, decision), of those that a step of the policy in force has a use for."""
+        return {key: given for key, given in self._given.items() if self._fits[key]}
 
     @property
     def complete(self) -> bool:
@@ -167,10 +172,13 @@ class Ballot:
         stands = self._stands
         self._stands = [stands[i] if i in same else _Stand(self._named(i, at), at) for i in range(len(policy.steps))]
         self.exists = _existing(policy, self._gross)
-        for key, (_, decision) in self.signatures.items():
+        for key, (_, decision) in self._given.items():
             fits = [i for i in self._proved(decision, self._steps(decision)) if i not in same]
             self._fits[key] = self._preferred(decision, [*fits, *(i for i in self._fits[key] if i in same)])
         self._count()
+        if self.complete and self._reporter_alone:
+            self._given.clear()
+            self._count()
 
     def open_steps(self) -> list[int]:
         """The steps that may be signed now and have no quorum yet."""
@@ -254,7 +262,7 @@ class Ballot:
             self.rejected_step = next((i for i in steps if self.granted[i] is None), steps[0])
             return COUNTED
         if decision.decision == "WITHDRAWN":
-            if self.signatures.pop(key, None) is None and key not in self.unproved:
+            if self._given.pop(key, None) is None and key not in self.unproved:
                 return NOT_OPEN
             self.unproved.discard(key)
             self._count()
@@ -279,22 +287,27 @@ class Ballot:
         return not (steps and self._policy.sequential) or any(self._reached(i, at) for i in steps)
 
     def _sign(self, key: tuple[str, str], decision: Decision, at: int, steps: list[int]) -> str:
-        before, fitted = self.signatures.get(key), self._fits.get(key, [])
+        before, fitted = self._given.get(key), self._fits.get(key, [])
         if self._policy.distinct:
             steps = [i for i in steps if self._reached(i, at)]  # nobody signs two: it is for what is open
-        self.signatures[key] = (before[0] if before and set(steps) <= set(fitted) else at, decision)
+        self._given[key] = (before[0] if before and set(steps) <= set(fitted) else at, decision)
         self._fits[key] = self._preferred(decision, steps)
         self._count()
-        silent = any(stand.deemed_at is not None for stand in self._stands)
-        if self.complete and not silent and {person for person, _ in self.signatures} == {self._reporter}:
+        if self.complete and self._reporter_alone:
             # whoever reported may not be the only signer
             if before is None:
-                del self.signatures[key]
+                del self._given[key]
             else:
-                self.signatures[key], self._fits[key] = before, fitted
+                self._given[key], self._fits[key] = before, fitted
             self._count()
             return SEPARATION_OF_DUTIES
         return COUNTED
+
+    @property
+    def _reporter_alone(self) -> bool:
+        """Whether only whoever reported has signed, and silence stands for nobody else."""
+        silent = any(stand.deemed_at is not None for stand in self._stands)
+        return not silent and {person for person, _ in self.signatures} == {self._reporter}
 
     def _named(self, step: int, since: int | None = None) -> str:
         number, content = self._submission
@@ -337,7 +350,7 @@ class Ballot:
 
     def _count(self) -> None:
         """Give each step its signers, first come first; with `distinct` nobody fills two."""
-        waiting = sorted(self.signatures.items(), key=lambda item: item[1][0])
+        waiting = sorted(self._given.items(), key=lambda item: item[1][0])
         counted = [(since, self._fits[key]) for key, (since, _) in waiting]
         quorums = [step.quorum for step in self._policy.steps]
         if self._policy.distinct:
