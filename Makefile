@@ -30,8 +30,9 @@ endif
 kafka: ## Run a real Apache Kafka on localhost:9092 until Ctrl-C (needs Java and Maven)
 	@ops/kafka/kafka.sh start --foreground $(ARGS)
 
-up: ## Start Kafka and PostgreSQL in containers and wait until both are healthy
-	docker compose up --wait $(ARGS)
+up: ## Start everything in containers and wait until it is healthy (ARGS="kafka postgres": only those)
+	@ops/secrets.sh
+	docker compose up --build --wait $(ARGS)
 
 # ---- Judge
 

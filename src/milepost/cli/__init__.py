@@ -14,6 +14,7 @@ from milepost.cli import (
     evidence,
     explain,
     keys,
+    migrate,
     notices,
     preview,
     publish,
@@ -53,6 +54,7 @@ app.add_typer(trigger_urls.app, name="trigger-urls")
 app.add_typer(notices.app, name="notices")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(evidence.app, name="evidence")
+app.command("migrate")(migrate.migrate)
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)
 app.command("explain")(explain.explain)
