@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from typer.testing import CliRunner, Result
 from milepost.cli import app
 from milepost.codec import standard_webhooks
 
-FIXTURES = Path(__file__).parents[1] / "gateway" / "fixtures"
+ROOT = Path(__file__).parents[2]
+FIXTURES = ROOT / "tests" / "gateway" / "fixtures"
 CONFIG = """
 tenant = "lakeside"
 engagements = ["hosting*"]
@@ -118,6 +121,38 @@ def test_a_preview_needs_no_database(folder: Path) -> None:
     firing.write_text(payload.read_text().replace("resolved", "firing"))
     assert "passed over" in run("webhooks", "preview", folder / "endpoint.toml", firing).stderr
     assert "cannot be read" in run("webhooks", "preview", folder / "endpoint.toml", folder / "none", status=2).stderr
+
+
+def test_a_file_is_signed_for_a_try(folder: Path) -> None:
+    secret, payload = folder / "secret", folder / "payload.json"
+    secret.write_text(standard_webhooks.secret_text(b"s" * 32) + "\n")
+    payload.write_bytes(b'{"a": 1}')
+    printed = run("webhooks", "sign", payload, "--secret-file", secret, "--id", "msg_1").stdout
+    headers = [tuple(line.split(": ", 1)) for line in printed.splitlines()]
+    key = standard_webhooks.read_key(secret.read_text().strip())
+    found = standard_webhooks.verify([key], headers, b'{"a": 1}', int(time.time()))  # type: ignore[arg-type]
+    assert found.message_id == "msg_1"
+    assert run("webhooks", "sign", payload, "--secret-file", secret).stdout != printed
+    assert "whsec" not in run("webhooks", "sign", payload, "--secret-file", secret, "--id", "a.b", status=2).output
+    secret.write_text("no key")
+    assert "is no key" in run("webhooks", "sign", payload, "--secret-file", secret, status=2).stderr
+
+
+def test_the_pages_commands_work_in_their_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs/WEBHOOKS.md").read_text(), re.MULTILINE | re.DOTALL)
+    lines = [shlex.split(line) for block in blocks for line in block.splitlines()]
+    assert len(lines) == 9
+    for program, *words in lines:
+        assert program == ".venv/bin/milepost"
+        assert run(*words).stdout
+    assert json.loads(run("webhooks", "list", "--json").stdout)[0]["revoked_at"] is not None
+
+
+def test_the_pages_endpoint_is_one(folder: Path) -> None:
+    [text] = re.findall(r"^```toml\n(.*?)^```$", (ROOT / "docs/WEBHOOKS.md").read_text(), re.MULTILINE | re.DOTALL)
+    (folder / "endpoint.toml").write_text(text)
+    run("webhooks", "create", "monitor", "--config", folder / "endpoint.toml")
 
 
 def test_the_life_of_a_trigger_url(folder: Path) -> None:

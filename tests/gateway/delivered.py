@@ -10,6 +10,7 @@ from milepost.codec.json_forms import event_to_json
 from milepost.gateway.adapters import ADAPTERS
 from milepost.gateway.adapters.deliveries import Delivery, Translation
 
+ROOT = Path(__file__).parents[2]
 FIXTURES = Path(__file__).parent / "fixtures"
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -17,7 +18,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "cloudevents": {"source": "monitoring", "sources": ("/monitoring/eu",)},
     "fhir": {"source": "ehr", "engagement": "clinic-north"},
     "filing": {"source": "esg", "engagement": "submissions"},
-    "github": tomllib.loads((FIXTURES / "github/options.toml").read_text()),
+    "github": tomllib.loads((ROOT / "examples/consulting/github.toml").read_text())["options"],
     "stripe": tomllib.loads((FIXTURES / "stripe/options.toml").read_text()),
 }
 PAYLOADS: dict[str, tuple[str, str]] = {

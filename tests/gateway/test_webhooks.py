@@ -13,12 +13,17 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from milepost.codec import standard_webhooks
+from milepost.demo.play import apply_topics
 from milepost.gateway.endpoints import read_endpoint
 from milepost.gateway.proofs import new_secret
+from milepost.gateway.service import KEPT_DAYS
 from milepost.observe import metrics
+from milepost.settings import Settings
+from milepost.sql.remembering import prune
 from milepost.sql.sealing import Seal
 from milepost.sql.tenants import add_tenants
 from milepost.sql.webhooks import add_endpoint, add_secret, revoke_endpoint
+from tests.gateway.running import DAY_US
 from tests.gateway.serving import Served, body, serving, sqlite, stored
 from tests.gateway.test_proofs import signed
 
@@ -103,6 +108,22 @@ async def test_s1_a_signed_webhook_is_one_event(embedded_broker: str, tmp_path: 
     assert (record.event.source, record.event.engagement_id, record.event.value) == ("monitoring", "hosting", "99.95")
 
 
+@pytest.mark.kafka
+async def test_s1_and_s5_on_a_real_kafka(real_kafka: str, topic_prefix: str, tmp_path: Path) -> None:
+    apply_topics(Settings(bootstrap_servers=real_kafka, topic_prefix=topic_prefix))
+    async with gateway(real_kafka, tmp_path, topic_prefix=topic_prefix) as served:
+        sender = endpoint(served)
+        answers = [
+            await sender.send(),
+            await sender.send(),
+            await sender.send(EVENT | {"id": "v-2"}, message_id="msg_2"),
+        ]
+    assert [(answer.status_code, body(answer)["repeated"]) for answer in answers] == [(202, 0), (202, 1), (202, 0)]
+    first, _, third = (body(answer)["events"][0] for answer in answers)
+    assert (first["offset"], third["offset"]) == (0, 1)
+    assert first["partition"] == third["partition"]
+
+
 async def test_s2_s3_s4_what_was_changed_or_is_old_is_refused(embedded_broker: str, tmp_path: Path) -> None:
     before = counted("unproven")
     async with gateway(embedded_broker, tmp_path) as served:
@@ -134,6 +155,19 @@ async def test_s5_a_repeated_webhook_has_no_further_effect(embedded_broker: str,
         (202, 0, 1),
     ]
     assert len(stored(embedded_broker, "kpi-events")) == 1
+
+
+async def test_s5_an_id_is_remembered_for_longer_than_any_sender_tries(embedded_broker: str, tmp_path: Path) -> None:
+    """Standard Webhooks' own schedule ends after 75 h 35 min; what is forgotten is older than a week."""
+    async with gateway(embedded_broker, tmp_path) as served:
+        sender = endpoint(served)
+        assert (await sender.send()).status_code == 202
+        later_us = served.doors.now() + 7 * DAY_US
+        prune(served.doors.engine, later_us - KEPT_DAYS * DAY_US)
+        object.__setattr__(served.doors, "now", lambda: later_us)
+        again = await sender.send(at_s=later_us // 1_000_000)
+        other = await sender.send(EVENT | {"id": "v-2"}, at_s=later_us // 1_000_000)
+    assert (body(again)["repeated"], other.status_code) == (1, 409)
 
 
 async def test_s6_the_same_id_with_another_body_is_a_conflict(embedded_broker: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""`milepost webhooks create|change|list|rotate|revoke|reseal|preview`: who may send webhooks, and what they mean."""
+"""`milepost webhooks create|change|list|rotate|revoke|reseal|preview|sign`: who may send webhooks, what they mean."""
 
 import json
+import secrets
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ import typer
 
 from milepost import settings
 from milepost.cli.database import migrated_database
+from milepost.codec import standard_webhooks
 from milepost.codec.json_forms import event_to_json
 from milepost.gateway.adapters import ADAPTERS
 from milepost.gateway.adapters.deliveries import Delivery
@@ -31,6 +33,8 @@ PAYLOAD = typer.Argument(..., metavar="PAYLOAD", help="What its sender sends, in
 HEADER = typer.Option([], "--header", metavar="NAME:VALUE", help="A header that comes with it; repeatable.")
 SECRET = typer.Option(None, "--secret-file", metavar="FILE", help="The secret, or public key, that the sender gave.")
 OVERLAP = typer.Option(24, "--overlap-hours", min=0, max=24 * 90, help="How long the old secrets still count.")
+SIGNING = typer.Option(..., "--secret-file", metavar="FILE", help="The secret (whsec_...) or private key (whsk_...).")
+MESSAGE_ID = typer.Option(None, "--id", help="The message's id; default: a new one.")
 JSON = typer.Option(False, "--json", help="Print JSON instead of text.")
 
 _HOUR_US = 3_600_000_000
@@ -140,6 +144,22 @@ def preview(config: Path = CONFIG_FILE, payload: Path = PAYLOAD, headers: list[s
         typer.echo(f"{payload}{pointer and ': ' + pointer}: {message}", err=True)
     if translation.findings:
         raise typer.Exit(1)
+
+
+@app.command()
+def sign(payload: Path = PAYLOAD, secret_file: Path = SIGNING, message_id: str | None = MESSAGE_ID) -> None:
+    """Print the three headers of Standard Webhooks for a file, for `curl -H @-`: to try an endpoint out."""
+    try:
+        key = standard_webhooks.read_key(secret_file.read_text(encoding="utf-8").strip())
+        body = payload.read_bytes()
+        name = f"msg_{secrets.token_hex(16)}" if message_id is None else message_id
+        headers = standard_webhooks.sign([key], name, int(time.time()), body)
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unusable(f"cannot be read: {error}") from None
+    except standard_webhooks.WebhookError as error:
+        raise _unusable(str(error)) from None
+    for header, value in headers.items():
+        typer.echo(f"{header}: {value}")
 
 
 def _read(endpoint_id: str, config: Path) -> Endpoint:

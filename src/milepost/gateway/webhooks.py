@@ -45,8 +45,10 @@ __all__ = ["router"]
 
 router = APIRouter(tags=["webhooks"])
 
-# As many as a person reads; the log has the rest.
+# As many as a person reads.
 _PASSED_OVER = 20
+_POINTERS = 5
+_OUTCOMES = ("accepted", "repeated", "passed_over", "refused", "contradicted", "unproven", "unavailable")
 
 _log = logs.logger(__name__)
 
@@ -58,6 +60,10 @@ COMPONENTS["Delivered"] = COMPONENTS["Accepted"] | {
     "properties": COMPONENTS["Accepted"]["properties"]
     | {"passed_over": {"type": "array", "items": {"type": "string"}}},
 }
+for _adapter in ADAPTERS:
+    for _outcome in _OUTCOMES:
+        # An alert on contradictions has to see the first one.
+        metrics.GATEWAY_WEBHOOKS.labels(_adapter, _outcome)
 
 
 @router.post(
@@ -101,7 +107,11 @@ async def _counted(endpoint_id: str, request: Request, doors: Doors) -> Response
         outcome = {409: "contradicted", 400: "unproven", 401: "unproven", 503: "unavailable"}.get(
             problem.status, "refused"
         )
-        _log.warning("a webhook was not taken", endpoint=endpoint_id, outcome=outcome, code=problem.code)
+        # Where it is wrong, not what stands there: that may be anybody's.
+        pointers = [fault.pointer for fault in problem.errors[:_POINTERS]]
+        _log.warning(
+            "a webhook was not taken", endpoint=endpoint_id, outcome=outcome, code=problem.code, pointers=pointers
+        )
         metrics.GATEWAY_WEBHOOKS.labels(endpoint.adapter, outcome).inc()
         raise
     except (PublishError, UnavailableError):
