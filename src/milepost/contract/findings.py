@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Collection, Mapping
+from itertools import takewhile
 from typing import Literal
 
 import msgspec
@@ -82,6 +83,13 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def _likeness(name: str, candidate: str) -> float:
+    """How alike two names are; slips are rarer at the beginning: EUX is EUR, not UGX."""
+    alike = difflib.SequenceMatcher(None, candidate, name).ratio()
+    begun = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(name, candidate, strict=False)))
+    return alike + begun / (len(name) + len(candidate))
+
+
 class Findings:
     """Collects findings while a document is read; knows which line a path is on."""
 
@@ -129,8 +137,8 @@ class Findings:
         for candidate in known:
             if candidate.lower() == name.lower():
                 return candidate
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-        return near[0] if near else None
+        near = difflib.get_close_matches(name, known, n=8, cutoff=0.6)
+        return max(sorted(near), key=lambda candidate: _likeness(name, candidate), default=None)
 
     def all(self) -> tuple[Finding, ...]:
         """Everything found, in the order of the document's lines."""

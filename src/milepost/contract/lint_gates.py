@@ -16,6 +16,7 @@ from milepost.core.contract import (
     RegulatorGate,
     Success,
 )
+from milepost.core.gates import musts
 
 __all__ = ["check_dependencies", "check_gates"]
 
@@ -172,7 +173,12 @@ class _Waiting:
                 self.findings.warning((*here, "kpi"), message, "widen one of the bounds")
 
     def _blocked(self, milestone: Milestone, path: Path) -> bool:
-        """Whether a gate of the milestone can never hold; said once, of the first."""
+        """Whether a gate of the milestone can never hold, or its fee never be computed; said once, of the first."""
+        if isinstance(milestone.fee, Success) and _apart([milestone.fee.measure, *_musts(milestone, milestone.fee)]):
+            message = f"the milestone can never bill: no value of {milestone.fee.kpi} counts for the fee and its gates"
+            fix = "let the fee and requires admit the same sources, status and unit"
+            self.findings.warning((*path, "fee", "success", "kpi"), message, fix)
+            return True
         for here, gate in _own_gates(milestone, path):
             if isinstance(gate, KpiGate) and _empty([gate]):
                 message = "the milestone can never bill: no value satisfies these bounds together"
@@ -220,6 +226,25 @@ class _Waiting:
             return f"it waits for {needed}, which cannot", f"mend {needed}"
         ways = f"it repeats {milestone.repeats} and {needed} {self.repeats[needed]}, so that they share no occurrence"
         return ways, "let both repeat alike, or take the dependency out"
+
+
+def _musts(milestone: Milestone, fee: Success) -> list[KpiGate]:
+    """The gates on the fee's value that have to hold for a claim: they admit what the fee is computed from."""
+    return [gate for gate in musts(milestone.requires) if isinstance(gate, KpiGate) and gate.id == fee.kpi]
+
+
+def _apart(gates: Sequence[KpiGate]) -> bool:
+    """Whether no value is admitted by all of them, whatever it is."""
+    sources = [set(gate.sources) for gate in gates if gate.sources]
+    periods = [gate for gate in gates if gate.period_from or gate.period_to]
+    starts = [gate.period_from for gate in periods if gate.period_from]
+    ends = [gate.period_to for gate in periods if gate.period_to]
+    return (
+        (bool(sources) and not set.intersection(*sources))
+        or len({gate.status for gate in gates} - {"any"}) > 1
+        or len({gate.unit for gate in gates} - {None}) > 1
+        or (bool(starts) and bool(ends) and max(starts) > min(ends))
+    )
 
 
 def _empty(gates: Sequence[KpiGate]) -> bool:

@@ -216,6 +216,8 @@ class Reader:
         """A decimal string, exactly as written."""
         if not isinstance(value, str):
             bare = quoted(value) if isinstance(value, int | Real) and not isinstance(value, bool) else None
+            if bare is not None and isinstance(value, int) and not _DECIMAL.fullmatch(bare.strip('"')):
+                bare = f'"{int(value)}"'  # 010 and 0o17 are the numbers ten and fifteen, and no decimals as they stand
             self.wrong(value, path, expected, f"write {bare}" if bare else "")
             return None
         if not _DECIMAL.fullmatch(value):
