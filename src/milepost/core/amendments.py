@@ -76,7 +76,27 @@ def _wrong(engagement: Engagement, contract: Contract) -> str:
             "contract.amendment: is missing; add amendment: {mode: prospective | catch_up | separate, from: DATE}, "
             "there is no default"
         )
+    known = _repeats(engagement)
+    for milestone in contract.milestones:
+        repeats = known.get(milestone.id, milestone.repeats)
+        if repeats != milestone.repeats:
+            return (
+                f"contract.milestones: {milestone.id}.repeats: {milestone.repeats!r} found, {repeats!r} expected; "
+                "what is billed of a milestone is billed by occurrence, so give the new one an id of its own"
+            )
     return ""
+
+
+def _repeats(engagement: Engagement) -> dict[str, str]:
+    """How each milestone repeats that any version names which was sent so far, signed or not."""
+    name, account, found = engagement.name, engagement.account, dict[str, str]()
+    for version in range(account.first_version, account.known_version + 1):
+        claims = engagement.occurrence(Place(AMENDMENT, str(version))).reports
+        keys = [proposal_key(name, version, number + 1) for number in range(len(claims))]
+        for key in keys or [contract_key(name, version)]:
+            contract = engagement.staged.load(key, Contract)
+            found.update({} if contract is None else {m.id: m.repeats for m in contract.milestones})
+    return found
 
 
 def advance(engagement: Engagement, again: bool = False) -> tuple[Place, ...]:
