@@ -5,13 +5,14 @@
 
 import json
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from fastapi import FastAPI
 
 from milepost.codec import records
@@ -69,8 +70,20 @@ def sqlite(folder: Path) -> str:
     return f"sqlite:///{folder / 'milepost.db'}"
 
 
-def stored(bootstrap_servers: str, topic: str, timeout_s: float = 10.0) -> list[Any]:
+def end_of(consumer: Consumer, topic: str, number: int) -> int:
+    """The offset after the last record; a topic that was just made finds its leaders within a few seconds."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            return consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)[1]
+        except KafkaException:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+
+
+def stored(bootstrap_servers: str, topic: str, timeout_s: float = 10.0, prefix: str = "") -> list[Any]:
     """Every event on a topic now, decoded, by partition and offset."""
+    plain, topic = topic, prefix + topic
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap_servers,
@@ -83,7 +96,7 @@ def stored(bootstrap_servers: str, topic: str, timeout_s: float = 10.0) -> list[
     try:
         metadata = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
         for number in sorted(metadata.partitions):
-            _, end = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=timeout_s)
+            end = end_of(consumer, topic, number)
             consumer.assign([TopicPartition(topic, number, 0)])
             while end and (not found or found[-1].number != number or found[-1].offset < end - 1):
                 message = consumer.poll(timeout_s)
@@ -91,7 +104,7 @@ def stored(bootstrap_servers: str, topic: str, timeout_s: float = 10.0) -> list[
                 assert message.error() is None
                 value = message.value()
                 assert value is not None
-                found.append(Stored(number, message.offset() or 0, message, records.read(topic, value)))
+                found.append(Stored(number, message.offset() or 0, message, records.read(plain, value)))
     finally:
         consumer.close()
     return found

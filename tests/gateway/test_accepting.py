@@ -1,6 +1,7 @@
 """What is acknowledged is in Kafka, once: S12 (Kafka away), the database away, repeats, contradictions, sizes."""
 
 import asyncio
+import dataclasses
 import json
 import sqlite3
 from contextlib import closing
@@ -10,10 +11,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from milepost.kafka.async_publishing import AsyncPublisher, Place
 from milepost.kafka.embedded import EmbeddedBroker
 from tests.gateway.asking import EVENTS, event
 from tests.gateway.running import listening
-from tests.gateway.serving import body, serving, sqlite, stored
+from tests.gateway.serving import Served, body, serving, sqlite, stored
 from tests.postgres import PostgresServer
 
 PATH = "/v1/events/kpi-events"
@@ -33,14 +35,40 @@ def remembered(folder: Path) -> list[tuple[str, bool]]:
         return [(event_id, at is not None) for event_id, at in rows]
 
 
-async def test_s12_while_kafka_is_away_nothing_is_acknowledged(tmp_path: Path) -> None:
+def gone() -> str:
+    """Where a broker was."""
     with EmbeddedBroker() as broker:
-        servers = broker.bootstrap_servers
-    async with serving(servers, sqlite(tmp_path), gateway_ack_timeout_ms=500) as served:
+        return broker.bootstrap_servers
+
+
+async def acknowledges_nothing(served: Served, key: str) -> None:
+    answer = await served.ask("POST", PATH, key, json=report("1"))
+    assert (answer.status_code, body(answer).get("code")) == (503, "UNAVAILABLE")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+class Careless(AsyncPublisher):
+    """Says that events are stored as soon as they are queued."""
+
+    async def publish(self, events: Any, trace: Any = ()) -> list[Place]:
+        sending = asyncio.ensure_future(super().publish(events, trace))
+        sending.add_done_callback(lambda sent: sent.exception())  # which nobody hears of
+        return [Place(topic, 0, 0) for topic, _ in events]
+
+
+async def test_s12_a_gateway_that_does_not_wait_would_be_noticed(tmp_path: Path) -> None:
+    async with serving(gone(), sqlite(tmp_path), gateway_ack_timeout_ms=500) as served:
+        careless = Careless(served.doors.settings, "careless", 500)
+        served.app.state.doors = dataclasses.replace(served.doors, publisher=careless)
+        with pytest.raises(AssertionError):
+            await acknowledges_nothing(served, served.key())
+        await careless.close()
+
+
+async def test_s12_while_kafka_is_away_nothing_is_acknowledged(tmp_path: Path) -> None:
+    async with serving(gone(), sqlite(tmp_path), gateway_ack_timeout_ms=500) as served:
         key = served.key()
-        answer = await served.ask("POST", PATH, key, json=report("1"))
-        assert (answer.status_code, body(answer)["code"]) == (503, "UNAVAILABLE")
-        assert int(answer.headers["retry-after"]) >= 1
+        await acknowledges_nothing(served, key)
         ready = await served.ask("GET", "/ready")
         assert (ready.status_code, body(ready)["code"]) == (503, "NOT_READY")
         assert "no broker answers" in body(ready)["detail"]
@@ -51,9 +79,7 @@ async def test_s12_while_kafka_is_away_nothing_is_acknowledged(tmp_path: Path) -
 
 
 async def test_s12_what_was_refused_is_taken_when_kafka_is_back(embedded_broker: str, tmp_path: Path) -> None:
-    with EmbeddedBroker() as broker:
-        gone = broker.bootstrap_servers
-    async with serving(gone, sqlite(tmp_path), gateway_ack_timeout_ms=300) as served:
+    async with serving(gone(), sqlite(tmp_path), gateway_ack_timeout_ms=300) as served:
         assert (await served.ask("POST", PATH, served.key(), json=report("1"))).status_code == 503
     async with serving(embedded_broker, sqlite(tmp_path)) as served:
         again = await served.ask("POST", PATH, served.key(), json=report("1"))

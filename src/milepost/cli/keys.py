@@ -1,13 +1,18 @@
 """`milepost keys create|list|revoke`: who may use the gateway, and for what."""
 
+import difflib
 import json
+import re
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 from typing import Any
 
 import typer
 
 from milepost.cli.database import migrated_database
 from milepost.gateway import keys as secrets
+from milepost.gateway.actions import ACTIONS
+from milepost.gateway.tenancy import EVERY
 from milepost.sql import api_keys
 
 __all__ = ["app"]
@@ -24,6 +29,10 @@ ROLE = typer.Option([], "--role", help="Roles that the person may decide in; rep
 DAYS = typer.Option(90, "--days", min=1, max=3_650, help="How long it is valid.")
 JSON = typer.Option(False, "--json", help="Print JSON instead of text.")
 
+MAX_NAME_LENGTH = 100
+_TENANT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_PATTERN = re.compile(r"[A-Za-z0-9._:*?-]{1,128}")
+
 
 @app.command()
 def create(
@@ -37,6 +46,7 @@ def create(
     as_json: bool = JSON,
 ) -> None:
     """Make a key and print it, once: only a hash is stored. Exit status 1: two keys of that name are active."""
+    _checked(name, tenant, engagements, actions)
     if bool(roles) != (person is not None):
         raise typer.BadParameter("--role and --person belong together: a person decides in roles")
     secret, now = secrets.new_secret(), datetime.now(UTC)
@@ -63,6 +73,24 @@ def create(
     else:
         typer.echo(secret.text)
         typer.echo(f"Keep it now, it is not stored. Valid until {_text(key.expires_at)}.", err=True)
+
+
+def _checked(name: str, tenant: str, engagements: list[str], actions: list[str]) -> None:
+    """Refuse what would open nothing: a key that is wrong is found out when it is needed."""
+    if not (name.isprintable() and 1 <= len(name) <= MAX_NAME_LENGTH):
+        raise typer.BadParameter(f"the name has to be 1 to {MAX_NAME_LENGTH} printable characters")
+    if tenant != EVERY and not _TENANT.fullmatch(tenant):
+        raise typer.BadParameter(f"{tenant!r} is no id of a customer or supplier; '*' is every tenant")
+    for pattern in engagements:
+        if not _PATTERN.fullmatch(pattern):
+            raise typer.BadParameter(f"{pattern!r} is no pattern of engagements: letters, digits, . _ : - and * and ?")
+    known = sorted(set(ACTIONS.values()))
+    for action in actions:
+        if not any(fnmatchcase(one, action) for one in known):
+            groups = {f"{one.partition(':')[0]}:*" for one in known}
+            near = difflib.get_close_matches(action, [*known, *sorted(groups)], n=1)
+            hint = f"; did you mean {near[0]}?" if near else "."
+            raise typer.BadParameter(f"no route needs the action {action!r}{hint} There are: {', '.join(known)}")
 
 
 @app.command("list")
