@@ -1,6 +1,7 @@
 """`milepost run notices` as a process: starts, sends, is killed, starts again, ends as asked."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -120,6 +121,7 @@ async def test_its_metrics_say_what_it_does(environment: dict[str, str], local: 
                 return 'milepost_notices_attempts_total{channel="webhook",outcome="sent"} 1.0' in text
 
             await until(scraped)
+            assert await asyncio.to_thread(is_ready, port)
             assert 'milepost_notices_attempts_total{channel="webhook",outcome="retry"} 1.0' in text
             assert 'milepost_notices_records_total{topic="approval-requests"} 1.0' in text
             assert 'milepost_notices_oldest_owed_timestamp_seconds{channel="email"} 0.0' in text
@@ -139,6 +141,31 @@ def test_it_waits_for_kafka_and_can_be_asked_to_stop(environment: dict[str, str]
             assert time.monotonic() - began < WAIT_S
         running.send_signal(signal.SIGTERM)
         assert running.wait(60) == 0
+
+
+async def test_a_broker_that_freezes_does_not_hold_up_the_end(environment: dict[str, str], local: Engine) -> None:
+    """The client would wait for its answer longer than the shutdown may take."""
+    milepost = str(Path(sys.executable).with_name("milepost"))
+    with process({}, milepost, "broker", "--json") as broker:
+        assert broker.stdout is not None
+        servers = {"MILEPOST_BOOTSTRAP_SERVERS": json.loads(broker.stdout.readline())["bootstrap_servers"]}
+        settings = settings_with(bootstrap_servers=servers["MILEPOST_BOOTSTRAP_SERVERS"], topic_prefix="f-")
+        await asyncio.to_thread(Topics(settings).apply)
+        port = free_ports(1)
+        more = {**servers, "MILEPOST_TOPIC_PREFIX": "f-", "MILEPOST_METRICS_PORT": str(port)}
+        with process(environment, MILEPOST_SHUTDOWN_TIMEOUT_MS="30000", **more) as running:
+            await until(lambda: is_ready(port))
+            broker.send_signal(signal.SIGSTOP)
+            running.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(running.wait, 60) == 0
+
+
+def is_ready(port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/ready", timeout=5) as ready:
+            return bool(ready.status == 200)
+    except OSError:
+        return False
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -38,26 +39,24 @@ def servers(request: pytest.FixtureRequest) -> str:
     return found
 
 
+def settings_on(servers: str, prefix: str, engine: Engine, **changes: object) -> Settings:
+    """Settings for an instance with topics of its own, whose mail server nobody is."""
+    settings = settings_with(
+        bootstrap_servers=servers,
+        topic_prefix=prefix,
+        notices_group=f"{prefix}notices",
+        session_timeout_ms=6_000,
+        heartbeat_interval_ms=500,
+        database_url=engine.url.render_as_string(hide_password=False),
+        **{"smtp_host": "127.0.0.1", "smtp_port": 9, **changes},
+    )
+    Topics(settings).apply()
+    return settings
+
+
 @pytest.fixture
 def settings_of(servers: str, topic_prefix: str, local: Engine) -> Callable[..., Settings]:
-    def make(**changes: object) -> Settings:
-        settings = settings_with(
-            bootstrap_servers=servers,
-            topic_prefix=topic_prefix,
-            notices_group=f"{topic_prefix}notices",
-            session_timeout_ms=6_000,
-            heartbeat_interval_ms=500,
-            **{
-                "database_url": local.url.render_as_string(hide_password=False),
-                "smtp_host": "127.0.0.1",
-                "smtp_port": 9,
-                **changes,
-            },
-        )
-        Topics(settings).apply()
-        return settings
-
-    return make
+    return partial(settings_on, servers, topic_prefix, local)
 
 
 @asynccontextmanager
@@ -155,17 +154,7 @@ async def test_aborted_records_are_told_to_nobody(
     real_kafka: str, topic_prefix: str, local: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Faust alone delivers them (the embedded broker hides nothing from anybody, so only a real one can show it)."""
-    settings = settings_with(
-        bootstrap_servers=real_kafka,
-        topic_prefix=topic_prefix,
-        notices_group=f"{topic_prefix}notices",
-        database_url=local.url.render_as_string(),
-        smtp_host="127.0.0.1",
-        smtp_port=9,
-        session_timeout_ms=6_000,
-        heartbeat_interval_ms=500,
-    )
-    Topics(settings).apply()
+    settings = settings_on(real_kafka, topic_prefix, local)
     async with publisher(real_kafka, topic_prefix) as out:
         await out.commit(requests(4, "good"))
         await out.abort(requests(8, "aborted"))
@@ -213,17 +202,7 @@ async def ends(settings: Settings, partitions: int) -> dict[tuple[str, int], int
 @pytest.mark.kafka
 async def test_instances_come_and_go_and_everything_is_owed(real_kafka: str, topic_prefix: str, local: Engine) -> None:
     """Rebalances while records come in: what one instance had taken and not stored, another one reads again."""
-    settings = settings_with(
-        bootstrap_servers=real_kafka,
-        topic_prefix=topic_prefix,
-        notices_group=f"{topic_prefix}notices",
-        database_url=local.url.render_as_string(),
-        smtp_host="127.0.0.1",
-        smtp_port=9,
-        session_timeout_ms=6_000,
-        heartbeat_interval_ms=500,
-    )
-    Topics(settings).apply()
+    settings = settings_on(real_kafka, topic_prefix, local)
     async with publisher(real_kafka, topic_prefix) as out, running(settings):
         for batch in range(6):
             if batch % 2:
@@ -241,17 +220,7 @@ async def test_instances_come_and_go_and_everything_is_owed(real_kafka: str, top
 async def test_while_the_database_is_away_nothing_counts_as_read(
     embedded_broker: str, topic_prefix: str, postgresql_server: PostgresServer, on_postgresql: Engine
 ) -> None:
-    settings = settings_with(
-        bootstrap_servers=embedded_broker,
-        topic_prefix=topic_prefix,
-        notices_group=f"{topic_prefix}notices",
-        database_url=on_postgresql.url.render_as_string(hide_password=False),
-        smtp_host="127.0.0.1",
-        smtp_port=9,
-        session_timeout_ms=6_000,
-        heartbeat_interval_ms=500,
-    )
-    Topics(settings).apply()
+    settings = settings_on(embedded_broker, topic_prefix, on_postgresql)
     async with publisher(embedded_broker, topic_prefix) as out, running(settings):
         await out.commit(requests(8, "a"))
         await until_owed(on_postgresql, 8)

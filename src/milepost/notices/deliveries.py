@@ -39,6 +39,7 @@ class Deliveries:
     """Works off what is owed until `stop()`; waits while the database is away.
 
     `channels` by name; what is owed over another one stays. `now` gives microseconds, `chance` a number from 0 to 1.
+    `waits_for` says what keeps it from its work, None: nothing.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Deliveries:
         self._under_way: dict[asyncio.Task[None], Claimed] = {}
         self._stopping, self._something = asyncio.Event(), asyncio.Event()
         self._counted_at = 0.0
+        self.waits_for: str | None = None
 
     def stop(self) -> None:
         """Claim nothing more; `run()` returns when what is under way has ended, or was cut off."""
@@ -82,8 +84,9 @@ class Deliveries:
                     await self._count()
                     if await self.claim_and_start():
                         continue
-                    pause_s = _IDLE_S
+                    pause_s, self.waits_for = _IDLE_S, None
                 except UnavailableError as error:
+                    self.waits_for = f"waiting for the database: {error}"
                     _log.warning("waiting for the database", found=str(error), again_in_s=pause_s)
                     await self._sleep(self._stopping, pause_s)
                     pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)

@@ -13,11 +13,11 @@ from faust.app.base import BootStrategy
 
 from milepost.codec.wire import Record
 from milepost.notices.messages import TOPICS
-from milepost.notices.transport import StoredConsumer, StoredTransport
+from milepost.notices.transport import LOGGER, StoredConsumer, StoredTransport
 from milepost.observe import metrics
 from milepost.settings import Settings
 
-__all__ = ["application", "leave", "membership"]
+__all__ = ["application", "leave"]
 
 _BATCH_RECORDS = 500
 _GATHER_S = 0.2
@@ -36,7 +36,7 @@ class _Boot(BootStrategy):
 
 class _Application(faust.App):
     BootStrategy = _Boot
-    logger = faust.App.logger  # Faust's, not one of ours
+    logger = LOGGER
 
     def _create_directories(self) -> None:
         """There are no tables, so there is nothing to keep in a folder."""
@@ -108,12 +108,6 @@ def _record(topic: str, message: Any) -> Record:
     headers = message.headers.items() if isinstance(message.headers, dict) else message.headers or ()
     timestamp_ms = round((message.timestamp or 0) * 1000)
     return Record(topic, message.partition, message.offset, timestamp_ms, message.key, message.value, tuple(headers))
-
-
-async def membership(app: faust.App) -> None:
-    """From joining the group to leaving it; ends early where Faust gives up."""
-    await app.start()
-    await app.wait_until_stopped()
 
 
 async def leave(app: faust.App) -> bool:

@@ -10,13 +10,15 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import faust
+
 from milepost.kafka.clients import KafkaLog
 from milepost.kafka.log import LogError
 from milepost.notices.deliveries import Deliveries
 from milepost.notices.messages import TOPICS
-from milepost.notices.reading import application, leave, membership
+from milepost.notices.reading import application, leave
 from milepost.notices.storing import Storing
-from milepost.observe import logs, metrics
+from milepost.observe import health, logs, metrics
 from milepost.observe.hosting import StoppedError
 from milepost.settings import Settings
 from milepost.sql.engine import DatabaseError, Engine, UnavailableError
@@ -42,6 +44,7 @@ class Notices:
         self._storing = Storing(settings, engine, now)
         self._stopping = asyncio.Event()
         self._pause_s = _FIRST_PAUSE_S
+        self._waiting: str | None = "has not begun"
 
     def stop(self) -> None:
         """Leave the group, end what is under way and return from `run()`."""
@@ -52,6 +55,7 @@ class Notices:
         """Migrate, then read and deliver until `stop()`; see the class for what it raises."""
         for topic in TOPICS:
             metrics.NOTICE_RECORDS.labels(topic)
+        health.watch("notices", self.waits_for)
         try:
             await self._until_migrated()
             tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._deliveries.run())]
@@ -63,7 +67,12 @@ class Notices:
         except DatabaseError as error:
             raise StoppedError(str(error)) from error
         finally:
+            health.forget("notices")
             self._engine.dispose()
+
+    def waits_for(self) -> str | None:
+        """What keeps this instance from its work, in a sentence; None: it is ready."""
+        return self._waiting or self._deliveries.waits_for
 
     async def _until_migrated(self) -> None:
         while not self._stopping.is_set():
@@ -104,7 +113,7 @@ class Notices:
             troubled.set()
 
         app = application(self._settings, embedded, self._store, self._deliveries.poke, note)
-        waits = [membership(app), self._stopping.wait(), troubled.wait()]
+        waits = [self._membership(app), self._stopping.wait(), troubled.wait()]
         tasks = [asyncio.create_task(wait) for wait in waits]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -119,6 +128,12 @@ class Notices:
         elif not self._stopping.is_set():
             await self._wait("left the group", found=repr(app.crash_reason or ended[0]))
 
+    async def _membership(self, app: faust.App) -> None:
+        """From joining the group to leaving it; ends early where Faust gives up."""
+        await app.start()
+        self._waiting = None
+        await app.wait_until_stopped()
+
     def _store(self, records: Any) -> int:
         owed = self._storing.store(records)
         self._pause_s = _FIRST_PAUSE_S
@@ -131,6 +146,7 @@ class Notices:
         await self._wait("waiting for the database", found=str(error))
 
     async def _wait(self, why: str, **fields: Any) -> None:
+        self._waiting = f"{why}: {', '.join(map(str, fields.values()))}"
         _log.warning(why, again_in_s=self._pause_s, **fields)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), self._pause_s)

@@ -5,25 +5,38 @@ it drops it at a rebalance, so that an offset may be committed past records that
 moves an offset; records are stored in the order of their partition, so that the next offset is the last one plus one.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
+from mode.threads import ServiceThread, WorkerThread
 
-__all__ = ["StoredTransport"]
+__all__ = ["LOGGER", "StoredConsumer", "StoredTransport"]
 
 ISOLATION = "read_committed"
+# Faust's own: it says at INFO what our entries say better.
+LOGGER = logging.getLogger("faust.milepost")
 # The broker answers an idle fetch after this.
 _FETCH_WAIT_MS = 500
 # The embedded broker answers an idle fetch only when its time is over, whatever arrives meanwhile.
 _FETCH_WAIT_EMBEDDED_MS = 50
 
 
+class _Worker(WorkerThread):
+    """Ends with the process: a client that waits for a frozen broker must not outlast the shutdown's limit."""
+
+    def __init__(self, service: ServiceThread, **options: Any) -> None:
+        super().__init__(service, **options)
+        self.daemon = True
+
+
 class _Thread(driver.AIOKafkaConsumerThread):
     """Sets what the driver has no setting for, on the client that is not started yet."""
 
-    logger = driver.logger  # Faust's, not one of ours
+    Worker = _Worker
+    logger = LOGGER
 
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -39,7 +52,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
 class StoredConsumer(driver.Consumer):
     """Commits what `note_stored` was told, and nothing else."""
 
-    logger = driver.logger
+    logger = LOGGER
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
