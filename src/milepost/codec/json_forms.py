@@ -31,6 +31,7 @@ __all__ = [
     "output_from_json",
     "output_to_json",
     "parse_instant",
+    "shown",
 ]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -102,7 +103,7 @@ def _from_json(record: str, value: object) -> Value:
 
 def _record(shape: RecordShape, value: object, path: str, problems: list[str]) -> Any:
     if not isinstance(value, _OBJECTS):
-        problems.append(f"{path or shape.name}: {_found(value)}; expected an object with the fields of {shape.name}")
+        problems.append(f"{path or shape.name}: {shown(value)}; expected an object with the fields of {shape.name}")
         return None
     prefix = f"{path}." if path else ""
     readers = _readers_of(shape.name, shape)
@@ -168,11 +169,11 @@ def _string(value: object, path: str, problems: list[str]) -> Any:
         return _document(value, path, problems)
     if not isinstance(value, str):
         is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-        hint = f'; write it in quotes: "{value}"' if is_number and _found(value).startswith("the number") else ""
-        problems.append(f"{path}: {_found(value)}; expected a string{hint}")
+        hint = f'; write it in quotes: "{value}"' if is_number and shown(value).startswith("the number") else ""
+        problems.append(f"{path}: {shown(value)}; expected a string{hint}")
         return None
     if any("\ud800" <= character <= "\udfff" for character in value):
-        problems.append(f"{path}: {_found(value)} holds half of a surrogate pair; expected Unicode text")
+        problems.append(f"{path}: {shown(value)} holds half of a surrogate pair; expected Unicode text")
         return None
     return value
 
@@ -188,10 +189,10 @@ def _document(value: Mapping[Any, Any], path: str, problems: list[str]) -> str |
 
 def _number(shape: Shape, value: object, path: str, problems: list[str]) -> Any:
     if not isinstance(value, int) or isinstance(value, bool):
-        problems.append(f"{path}: {_found(value)}; expected a whole number")
+        problems.append(f"{path}: {shown(value)}; expected a whole number")
         return None
     if not -(1 << _BITS[shape.kind]) <= value < 1 << _BITS[shape.kind]:
-        problems.append(f"{path}: {_found(value)} does not fit; expected a number of {_BITS[shape.kind] + 1} bits")
+        problems.append(f"{path}: {shown(value)} does not fit; expected a number of {_BITS[shape.kind] + 1} bits")
         return None
     return value
 
@@ -200,7 +201,7 @@ def _enum(shape: Shape, value: object, path: str, problems: list[str]) -> Any:
     if value not in shape.symbols:
         near = difflib.get_close_matches(str(value)[:64].upper(), shape.symbols, n=1) if isinstance(value, str) else []
         hint = f" (did you mean {near[0]}?)" if near else ""
-        problems.append(f"{path}: {_found(value)}; expected {_or(shape.symbols)}{hint}")
+        problems.append(f"{path}: {shown(value)}; expected {_or(shape.symbols)}{hint}")
         return None
     return value
 
@@ -209,7 +210,7 @@ def _instant(value: object, path: str, problems: list[str]) -> Any:
     try:
         return parse_instant(value if isinstance(value, str) else "")
     except (ValueError, OverflowError):
-        problems.append(f"{path}: {_found(value)}; expected {_INSTANT_EXAMPLE}")
+        problems.append(f"{path}: {shown(value)}; expected {_INSTANT_EXAMPLE}")
         return None
 
 
@@ -219,7 +220,7 @@ def _date(value: object, path: str, problems: list[str]) -> Any:
             return date.fromisoformat(value)
     except ValueError:
         pass  # the 30th of February: reported like everything else that is no date
-    problems.append(f"{path}: {_found(value)}; expected {_DATE_EXAMPLE}")
+    problems.append(f"{path}: {shown(value)}; expected {_DATE_EXAMPLE}")
     return None
 
 
@@ -231,13 +232,13 @@ def _day_or_instant(value: object, path: str, problems: list[str]) -> Any:
     try:
         return parse_instant(value if isinstance(value, str) else "")
     except (ValueError, OverflowError):
-        problems.append(f"{path}: {_found(value)}; expected {_DATE_EXAMPLE}, or {_INSTANT_EXAMPLE}, or null")
+        problems.append(f"{path}: {shown(value)}; expected {_DATE_EXAMPLE}, or {_INSTANT_EXAMPLE}, or null")
         return None
 
 
 def _array(shape: Shape, value: object, path: str, problems: list[str]) -> Any:
     if not isinstance(value, list | tuple):
-        problems.append(f"{path}: {_found(value)}; expected a list")
+        problems.append(f"{path}: {shown(value)}; expected a list")
         return None
     assert shape.items is not None
     read = _reader(shape.items)
@@ -246,7 +247,7 @@ def _array(shape: Shape, value: object, path: str, problems: list[str]) -> Any:
 
 def _map(value: object, path: str, problems: list[str]) -> Any:
     if not isinstance(value, Mapping):
-        problems.append(f"{path}: {_found(value)}; expected an object of strings")
+        problems.append(f"{path}: {shown(value)}; expected an object of strings")
         return None
     return {
         _string(name, f"{path} (a name)", problems): _string(item, f"{path}.{name}", problems)
@@ -292,7 +293,7 @@ def _or(names: tuple[str, ...]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def _found(value: object) -> str:
+def shown(value: object) -> str:
     """What was found, for a message: short and on one line."""
     match value:
         case None:
@@ -305,7 +306,7 @@ def _found(value: object) -> str:
         case int() if value.bit_length() > 200:
             return "a very large number"
         case int() | float() | Decimal():
-            return f"the number {value}"
+            return f"the number {value}" if len(str(value)) <= 80 else "a number of very many digits"
         case Mapping():
             return "an object"
         case list() | tuple():

@@ -22,8 +22,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
+from milepost.codec.json_forms import shown
 from milepost.core.calendar import instant_text
-from milepost.gateway.adapters.deliveries import Delivery, Gathering, Options, Translation, pointer_to, shown
+from milepost.gateway.adapters.deliveries import Delivery, Gathering, Options, Translation, pointer_to
 from milepost.gateway.adapters.periods import check_zone, day, end_of_day, instant, month
 
 __all__ = ["AlertmanagerOptions", "translate"]

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from milepost.codec.cloudevents import type_of
 from milepost.codec.event_files import TOPICS_OF_EVENTS
+from milepost.codec.json_forms import shown
 from milepost.codec.json_values import NotJsonError, read_json
 from milepost.codec.topics import TOPICS
 from milepost.gateway.adapters.deliveries import (
@@ -23,7 +24,6 @@ from milepost.gateway.adapters.deliveries import (
     Translation,
     media_type,
     pointer_to,
-    shown,
 )
 
 __all__ = ["CloudEventsOptions", "translate"]

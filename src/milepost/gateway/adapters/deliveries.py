@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from milepost.codec.json_forms import event_or_problems
+from milepost.codec.json_forms import event_or_problems, shown
 from milepost.codec.json_values import NotJsonError, read_json
 from milepost.core.checks import check
 from milepost.core.events import Event, InvoiceAcknowledgement
@@ -119,20 +119,3 @@ def pointer_to(*parts: str | int) -> str:
 def media_type(headers: Mapping[str, str]) -> str:
     """The media type of `content-type` in lower case, without its parameters; "" without one."""
     return headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def shown(value: object) -> str:
-    """What was found, for a message: short and on one line."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case str():
-            text = ascii(value)[1:-1]
-            return f'"{text}"' if len(text) <= 80 else f'"{text[:60]}..." ({len(value)} characters)'
-        case Mapping():
-            return "an object"
-        case list():
-            return "a list"
-    return f"the number {value}" if len(str(value)) <= 80 else "a very long number"

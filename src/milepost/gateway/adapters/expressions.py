@@ -23,9 +23,10 @@ from typing import Any, Literal, NamedTuple, Self
 from jsonpointer import EndOfList, JsonPointer, JsonPointerException
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from milepost.codec.json_forms import shown
 from milepost.core.calendar import instant_text
 from milepost.core.checks import INSTANT_MAX, INSTANT_MIN
-from milepost.gateway.adapters.deliveries import Finding, shown
+from milepost.gateway.adapters.deliveries import Finding
 
 __all__ = ["Expression", "Scope", "evaluate", "items", "text_of"]
 

@@ -26,9 +26,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from milepost.codec.json_forms import shown
 from milepost.core.calendar import instant_text, start_of_day
 from milepost.core.ids import digest
-from milepost.gateway.adapters.deliveries import Delivery, Finding, Gathering, Options, Translation, pointer_to, shown
+from milepost.gateway.adapters.deliveries import Delivery, Finding, Gathering, Options, Translation, pointer_to
 from milepost.gateway.adapters.expressions import Expression, Scope, evaluate
 from milepost.gateway.adapters.periods import check_zone, day, instant
 

@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from milepost.codec.json_forms import shown
 from milepost.core.calendar import instant_text
-from milepost.gateway.adapters.deliveries import Delivery, Finding, Gathering, Options, Translation, shown
+from milepost.gateway.adapters.deliveries import Delivery, Finding, Gathering, Options, Translation
 from milepost.gateway.adapters.expressions import Expression, Scope, evaluate
 from milepost.gateway.adapters.periods import instant
 
