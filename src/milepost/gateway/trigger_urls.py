@@ -79,7 +79,7 @@ async def fire(token: str, request: Request, doors: Door) -> Response:
     over = _over(url, doors.now())
     if over is not None:
         raise Problem(410, "TRIGGER_URL_OVER", "No longer valid", over)
-    url = await asyncio.to_thread(urls.use, url.trigger_id, doors.now())
+    url = await asyncio.to_thread(urls.use, url.trigger_id, await doors.time())
     if url.used_at is None:  # revoked at this moment
         raise Problem(410, "TRIGGER_URL_OVER", "No longer valid", "this trigger URL was revoked")
     event = _report(url, url.used_at)
