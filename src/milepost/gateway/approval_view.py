@@ -19,7 +19,7 @@ from milepost.gateway.standing import Standing
 from milepost.gateway.terms import compiled
 from milepost.sql.evidence import used_in
 from milepost.sql.links import Link
-from milepost.sql.occurrences import Occurrences
+from milepost.sql.occurrences import ASKING, Occurrences
 from milepost.sql.reading import LedgerReading
 
 __all__ = ["Paper", "Receipt", "Signature", "View", "receipt_of", "view_of"]
@@ -220,7 +220,7 @@ def _signatures(standing: Standing, decisions: dict[int, list[str]]) -> list[Sig
             Signature(
                 number=number,
                 role=roles.get(number) or (request.role if request is not None else ""),
-                people=", ".join(request.people) if request is not None else "",
+                people=", ".join(request.people) if request is not None and request.kind in ASKING else "",
                 state=state,
                 own=number == link.step,
                 decisions=decisions.get(number, []),

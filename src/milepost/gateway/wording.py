@@ -30,7 +30,7 @@ def deadline(instant: int | None, zone: str | None) -> str | None:
     if start_of_day(local_date(instant, place), place) != instant:
         return f"before {moment(instant, zone)}"
     last = local_date(instant - 1, place)
-    return f"until the end of {last:%A} {last.day} {last:%B} {last.year} ({place})"
+    return f"by the end of {last:%A} {last.day} {last:%B} {last.year} ({place})"
 
 
 def size(size_bytes: int) -> str:
