@@ -146,7 +146,7 @@ async def test_s15_what_is_anothers_does_not_exist_on_any_route(served: Served) 
     own = served.key(tenant="acme", engagements=("harb*",), person="ana", roles=("client",))
     named = [asked for asked in ALL if asked.named]
     unnamed = {asked.route for asked in ALL if not asked.named}
-    assert unnamed == {"GET /v1/whoami", "GET /v1/engagements", "GET /v1/evidence/{sha256}"}
+    assert unnamed == {"GET /v1/whoami", "GET /v1/engagements", "GET /v1/approvals", "GET /v1/evidence/{sha256}"}
     for asked in named:
         for what, key in strangers.items():
             status, code = await ask(served, asked, key)

@@ -34,6 +34,7 @@ ACTIONS: Final[dict[str, str]] = {
     "GET /v1/engagements/{engagement_id}/lines/{line_id}/explanation": "lines:read",
     "GET /v1/engagements/{engagement_id}/retention": "lines:read",
     "GET /v1/engagements/{engagement_id}/requests": "approvals:read",
+    "GET /v1/approvals": "approvals:read",
     "GET /v1/engagements/{engagement_id}/audit": "audit:read",
     **{f"POST /v1/events/{topic}": f"events:{topic}" for topic in TOPICS_OF_EVENTS if topic != "clock-ticks"},
     "POST /v1/evidence": "evidence:write",

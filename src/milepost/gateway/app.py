@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from milepost import __version__
 from milepost.gateway import (
+    approvals,
     approve,
     disputes,
     engagements,
@@ -40,6 +41,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     evidence.router,
     webhooks.router,
     trigger_urls.router,
+    approvals.router,
     approve.router,
 )
 """Every group of routes; a group's paths are whole, `/v1` included."""

@@ -17,7 +17,7 @@ from milepost.sql.gateway_tables import engagement_tenants
 from milepost.sql.queries import taken_changes
 from milepost.sql.reading import record
 
-__all__ = ["Change", "Key", "Page", "Pages"]
+__all__ = ["Change", "Key", "Page", "Pages", "like"]
 
 Item = TypeVar("Item")
 _Output = TypeVar("_Output", InvoiceLine, RetentionEvent, ApprovalRequest, MilestoneStatus, AuditEntry)
@@ -115,7 +115,7 @@ class Pages:
         """
         taken = taken_changes.c
         query = select(taken.engagement_id).where(taken.change == "OPENED").distinct()
-        query = query.where(or_(*(self._like(taken.engagement_id, pattern) for pattern in patterns)))
+        query = query.where(or_(*(like(self._engine, taken.engagement_id, pattern) for pattern in patterns)))
         if tenant is not None:
             row = engagement_tenants.c
             query = query.where(
@@ -139,13 +139,6 @@ class Pages:
         query = select(taken_changes).where(taken.engagement_id == engagement).order_by(taken.record_offset)
         with reading(self._engine) as connection:
             return [Change(*row) for row in connection.execute(query)]
-
-    def _like(self, column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
-        if self._engine.dialect.name == "sqlite":
-            # LIKE does not tell capitals from small letters there.
-            return column.op("GLOB")(pattern)
-        escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        return column.like(escaped.replace("*", "%").replace("?", "_"), escape="\\")
 
     def _page(
         self,
@@ -205,3 +198,12 @@ class Pages:
         query = select(tables.invoice_lines).where(found.corrects_line_id == line_id).order_by(found.record_offset)
         with reading(self._engine) as connection:
             return [record(InvoiceLine, dict(row)) for row in connection.execute(query).mappings()]
+
+
+def like(engine: Engine, column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
+    """Whether a column has the form of a glob of `*` and `?`."""
+    if engine.dialect.name == "sqlite":
+        # LIKE does not tell capitals from small letters there.
+        return column.op("GLOB")(pattern)
+    escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return column.like(escaped.replace("*", "%").replace("?", "_"), escape="\\")
