@@ -15,6 +15,7 @@ ONLY_WARNED = {
     "clawback_unnamed_kpi",
     "fee_percentages_do_not_add_up",
     "fee_success_cap_below_floor",
+    "fee_success_sources_apart",
     "gate_group_impossible",
     "gate_kpi_impossible",
     "gate_nested_impossible",
