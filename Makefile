@@ -17,14 +17,18 @@ help: ## List these commands
 
 # ---- Run
 
+ifneq ($(SERVE),)
+serve = --serve
+endif
+
 ifeq ($(KAFKA),real)
-demo: .venv/installed ## Bill the example engagements end to end (KAFKA=real: on Apache Kafka; needs Java and Maven)
+demo: .venv/installed ## Bill the example engagements end to end (SERVE=1: and stay, as a sandbox; KAFKA=real: on Apache Kafka)
 	@data=$$(mktemp -d) && trap 'ops/kafka/kafka.sh stop --dir "$$data" && rm -r "$$data"' EXIT && \
 	servers=$$(ops/kafka/kafka.sh start --dir "$$data" --port 19092 --while $$$$) && \
-	$(bin)/milepost demo --bootstrap-servers "$$servers" $(ARGS)
+	$(bin)/milepost demo $(serve) --bootstrap-servers "$$servers" $(ARGS)
 else
 demo: .venv/installed
-	@$(bin)/milepost demo $(ARGS)
+	@$(bin)/milepost demo $(serve) $(ARGS)
 endif
 
 kafka: ## Run a real Apache Kafka on localhost:9092 until Ctrl-C (needs Java and Maven)

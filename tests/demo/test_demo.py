@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -76,40 +75,10 @@ def test_no_broker_is_said_in_words(environment: dict[str, str]) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.fixture
-def serving(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        [MILEPOST, "demo", "--serve"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
-        start_new_session=True,
-    ) as process:  # fmt: skip
-        yield process
-        if process.poll() is None:
-            process.kill()
-
-
 def left_of(session: int) -> list[int]:
     """Processes of a session that still run."""
     found = subprocess.run(["ps", "-o", "pid=", "-s", str(session)], capture_output=True, text=True)
     return [int(pid) for pid in found.stdout.split()]
-
-
-def test_serve_stays_and_ctrl_c_ends_it_clean(serving: subprocess.Popen[str], tmp_path: Path) -> None:
-    assert serving.stderr is not None
-    servers = ""
-    for line in serving.stderr:
-        if "export MILEPOST_BOOTSTRAP_SERVERS=" in line:
-            servers = line.strip().split("=")[1]
-        if "milepost publish" in line:
-            break
-    tailed = subprocess.run(
-        [MILEPOST, "tail", "invoice-lines", "--from-beginning", "--until-idle", "2", "--bootstrap-servers", servers],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert len(tailed.stdout.splitlines()) == 42, tailed.stderr
-    os.kill(serving.pid, signal.SIGINT)
-    assert serving.wait(30) == 0
-    assert left_of(serving.pid) == []
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

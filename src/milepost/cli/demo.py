@@ -9,7 +9,7 @@ from milepost.observe import logs
 
 __all__ = ["demo"]
 
-SERVE = typer.Option(False, "--serve", help="Keep the broker, the join and the ledger running until Ctrl-C.")
+SERVE = typer.Option(False, "--serve", help="Then run everything until Ctrl-C: a sandbox, with lines to try it.")
 SERVERS = typer.Option(
     None, "--bootstrap-servers", help="Brokers; default: MILEPOST_BOOTSTRAP_SERVERS, else an embedded one."
 )
@@ -28,7 +28,8 @@ def demo(
 ) -> None:
     """Bill the example engagements: brokers, join, ledger, and tables of what the ledger says in the end.
 
-    The ledger's rows go to a temporary file unless MILEPOST_DATABASE_URL is set. Exit status 1: the pipeline failed,
+    The ledger's rows go to a temporary file unless MILEPOST_DATABASE_URL is set. With --serve, gateway, notices, clock
+    and a mail server run beside them, and what is printed is to be tried with curl. Exit status 1: the pipeline failed,
     the reason is the last line on stderr.
     """
     try:

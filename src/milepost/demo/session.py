@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from milepost.codec.json_forms import output_to_json
-from milepost.demo import play, tables
+from milepost.demo import play, tables, walkthrough
 from milepost.demo.examples import Example, ExamplesError, alone, read_examples
 from milepost.demo.pipeline import Pipeline, PipelineError
+from milepost.demo.sandbox import Sandbox, equipped, first
 from milepost.kafka.admin import TopicsError
 from milepost.kafka.embedded import EmbeddedBroker, EmbeddedBrokerError
 from milepost.kafka.publishing import PublishError
@@ -56,29 +57,30 @@ def run(chosen: Settings, folder: Path, *, serve: bool, as_json: bool) -> None:
     found = read_examples(folder)
     together = [example for example in found if not alone(example)] if len(found) > 1 else found
     left_out = [example.name for example in found if example not in together]
-    with _surroundings(chosen) as settings:
-        uvloop.run(_run(settings, together, left_out, serve=serve, as_json=as_json))
+    with _surroundings(chosen, serve=serve) as (settings, sandbox):
+        uvloop.run(_run(settings, together, left_out, sandbox, as_json=as_json))
 
 
 @contextmanager
-def _surroundings(chosen: Settings) -> Iterator[Settings]:
-    """The settings, with what nobody gave: a broker and a database for this run."""
+def _surroundings(chosen: Settings, *, serve: bool) -> Iterator[tuple[Settings, Path | None]]:
+    """The settings, with what nobody gave: a broker and a database for this run; and the sandbox's folder, if any."""
     # A group of its own: the ledger's offsets are in its database, and this one has to see every partition.
     changes: dict[str, Any] = {
         "ledger_group": f"{chosen.ledger_group}-demo-{uuid.uuid4().hex[:8]}",
         "poll_timeout_ms": POLL_TIMEOUT_MS,
     }
     with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="milepost-demo-")))
         if "database_url" not in chosen.model_fields_set:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="milepost-demo-"))
-            changes["database_url"] = SecretStr(f"sqlite:///{folder}/ledger.db")
+            changes["database_url"] = SecretStr(f"sqlite:///{folder}/milepost.db")
         if "bootstrap_servers" not in chosen.model_fields_set:
             changes["bootstrap_servers"] = stack.enter_context(EmbeddedBroker()).bootstrap_servers
-        yield chosen.model_copy(update=changes)
+        settings = chosen.model_copy(update=changes)
+        yield (equipped(settings, folder), folder) if serve else (settings, None)
 
 
 async def _run(
-    settings: Settings, found: Sequence[Example], left_out: Sequence[str], *, serve: bool, as_json: bool
+    settings: Settings, found: Sequence[Example], left_out: Sequence[str], sandbox: Path | None, *, as_json: bool
 ) -> None:
     # The same way out for both: a `kill` is as good as Ctrl-C.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
@@ -107,9 +109,11 @@ async def _run(
                 console.print(
                     f"Left out: {', '.join(left_out)}: their lines depend on the clock; try `milepost simulate`."
                 )
-            if serve:
-                _explain(settings, console)
-                await pipeline.ended()
+            if sandbox is not None:
+                async with Sandbox(settings, sandbox) as running:
+                    await asyncio.to_thread(walkthrough.prepare, settings, sandbox)
+                    _explain(settings, sandbox, running.metrics_url, console)
+                    await first(pipeline.ended(), running.ended())
 
 
 def _now(bar: Progress, task: TaskID, description: str) -> None:
@@ -149,12 +153,18 @@ def _as_json(picture: tables.Picture) -> dict[str, Any]:
     }
 
 
-def _explain(settings: Settings, console: Console) -> None:
-    console.print(
-        "",
-        "The pipeline keeps running; Ctrl-C ends it. In another terminal:",
-        f"  export MILEPOST_BOOTSTRAP_SERVERS={settings.bootstrap_servers}",
-        "  milepost tail invoice-lines --from-beginning",
-        "  milepost publish your-contract.yaml your-events.jsonl",
-        sep="\n",
-    )
+def _explain(settings: Settings, sandbox: Path, metrics_url: str, console: Console) -> None:
+    """Where everything is, and the lines to try; as they stand, so nothing is taken for markup."""
+    places = {
+        "API": f"{settings.public_url}/v1 (described at {settings.public_url}/docs)",
+        "E-mails": str(sandbox / "outbox"),
+        "Evidence": settings.evidence_dir,
+        "Metrics": metrics_url,
+        "Brokers": settings.bootstrap_servers,
+    }
+    said = ["", "A sandbox runs; Ctrl-C ends it, and nothing of it stays."]
+    said += [f"  {name:<9} {place}" for name, place in places.items()]
+    said += ["", "In another terminal, line by line:"]
+    for one in walkthrough.lines(sandbox):
+        said += [f"  # {one.does}", f"  {one.line}"]
+    console.print("\n".join(said), markup=False)

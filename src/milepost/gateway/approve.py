@@ -83,7 +83,7 @@ _ENDED = 409
 async def show(token: Token, doors: Door) -> Response:
     """What is to be signed, what was decided, or why nothing can be; changes nothing."""
     link = await _opened(doors, token)
-    standing = await asyncio.to_thread(standing_of, doors, link, doors.now())
+    standing = await asyncio.to_thread(standing_of, doors, link, await doors.time())
     return await asyncio.to_thread(_page_of, doors, token, standing)
 
 
@@ -94,13 +94,13 @@ async def sign(token: Token, request: Request, doors: Door) -> Response:
     if _from_elsewhere(request, doors):
         return _message(403, "Not from here", "This form was sent by another site, or by a page that was saved.")
     link = await _opened(doors, token)
-    standing = await asyncio.to_thread(standing_of, doors, link, doors.now())
+    standing = await asyncio.to_thread(standing_of, doors, link, await doors.time())
     uploads = Uploads(doors, link, needed(standing))
     limit_bytes = FIELDS_BYTES + (len(needed(standing)) + 1) * doors.settings.evidence_max_bytes
     fields = await read_form(request, limit_bytes, uploads.take if standing.state == "OPEN" else _passed_over)
     if standing.state == "OPEN":
         await uploads.recall(fields)
-        judged = judge(standing, fields, uploads.evidence(), doors.now())
+        judged = judge(standing, fields, uploads.evidence(), await doors.time())
         faults = {**judged.faults, **uploads.faults}
         if judged.event is None or faults:
             return await asyncio.to_thread(_form, doors, token, standing, fields, uploads, faults)
@@ -108,7 +108,7 @@ async def sign(token: Token, request: Request, doors: Door) -> Response:
         _log.info("decided by link", link_id=link.link_id, decision=taken.decision)
         own = taken.event == canonical_json(event_to_json(judged.event)).decode()
         if not own and taken.decision != judged.event.decision:
-            standing = await asyncio.to_thread(standing_of, doors, taken, doors.now())
+            standing = await asyncio.to_thread(standing_of, doors, taken, await doors.time())
             return await asyncio.to_thread(_receipt, doors, token, standing, used=True)
         await _outcome(doors, taken)
     elif standing.state == "DECIDED":
@@ -126,7 +126,7 @@ async def sign(token: Token, request: Request, doors: Door) -> Response:
 async def download(token: Token, sha256: Annotated[str, Path()], doors: Door) -> Response:
     """A file that the page names, to be saved."""
     link = await _opened(doors, token)
-    standing = await asyncio.to_thread(standing_of, doors, link, doors.now())
+    standing = await asyncio.to_thread(standing_of, doors, link, await doors.time())
     if link.expires_at <= doors.now() or standing.state not in ("OPEN", "DECIDED", *_SHOWN):
         return await asyncio.to_thread(_page_of, doors, token, standing)
     named = {piece.sha256.lower() for piece in standing.asked.evidence} if standing.asked is not None else set()
@@ -197,7 +197,7 @@ def _page_of(doors: Doors, token: str, standing: Standing) -> Response:
     if standing.successor is not None:
         # The same person, the same role, the same milestone: all that is new is what is to be looked at.
         successor = doors.links.issue(standing.successor, standing.link.person, doors.now()).token
-    view = view_of(doors, standing, doors.now())
+    view = view_of(doors, standing, standing.at)
     return page(
         "closed.html", status, token=token, view=view, heading=heading, explanation=explanation, successor=successor
     )
@@ -211,7 +211,7 @@ def _form(
     uploads: Uploads | None,
     faults: Mapping[str, str],
 ) -> Response:
-    view = view_of(doors, standing, doors.now())
+    view = view_of(doors, standing, standing.at)
     anchors = {f"evidence:{name}": f"evidence-{number}" for number, name in enumerate(view.needed, 1)}
     return page(
         "approve.html",
@@ -245,7 +245,7 @@ def _receipt(doors: Doors, token: str, standing: Standing, *, used: bool) -> Res
         "receipt.html",
         409 if used else 200,
         token=token,
-        view=view_of(doors, standing, doors.now()),
+        view=view_of(doors, standing, standing.at),
         receipt=receipt,
         heading=heading,
         explanation=explanation,

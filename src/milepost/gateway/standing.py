@@ -21,7 +21,7 @@ _ENDS = {"GRANTED": "GRANTED", "DEEMED": "DEEMED", "REJECTED": "REJECTED", "EXPI
 
 @dataclass(frozen=True)
 class Standing:
-    """A link, and the occurrence that it is about.
+    """A link, and the occurrence that it is about, at an instant.
 
     `state`: OPEN (may be used), DECIDED (was used), EXPIRED (the link, by its age), UNKNOWN (the ledger has not heard
     of the request yet), GRANTED, DEEMED, REJECTED, TIMED_OUT (how the step or the submission ended), SUPERSEDED,
@@ -32,6 +32,7 @@ class Standing:
     """
 
     link: Link
+    at: int
     state: str
     asked: ApprovalRequest | None
     steps: dict[int, ApprovalRequest]
@@ -42,7 +43,7 @@ class Standing:
 
 
 def standing_of(doors: Doors, link: Link, now: int) -> Standing:
-    """How a link stands at an instant. Blocks. Raises `UnavailableError`."""
+    """How a link stands at an instant of the engagement's time. Blocks. Raises `UnavailableError`."""
     place = (link.engagement_id, link.milestone_id, link.occurrence_id)
     known = Occurrences(doors.engine)
     requests = known.requests(*place)
@@ -50,9 +51,11 @@ def standing_of(doors: Doors, link: Link, now: int) -> Standing:
     asked = [one for one in own if one.step == link.step and one.kind in ASKING]
     steps = {step: one for (_, step), one in sorted(latest(own).items())}
     terms = terms_in_force(doors.engine, link.engagement_id, now)
-    state = _state(link, now, steps, bool(asked), terms)
+    expired = link.expires_at <= doors.now()
+    state = _state(link, now, expired, steps, bool(asked), terms)
     return Standing(
         link=link,
+        at=now,
         state=state,
         asked=asked[-1] if asked else None,
         steps=steps,
@@ -64,10 +67,12 @@ def standing_of(doors: Doors, link: Link, now: int) -> Standing:
     )
 
 
-def _state(link: Link, now: int, steps: dict[int, ApprovalRequest], asked: bool, terms: Terms | None) -> str:
+def _state(
+    link: Link, now: int, expired: bool, steps: dict[int, ApprovalRequest], asked: bool, terms: Terms | None
+) -> str:
     if link.decided_at is not None:
         return "DECIDED"
-    if link.expires_at <= now:
+    if expired:
         return "EXPIRED"
     if not asked:
         return "UNKNOWN"
