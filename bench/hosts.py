@@ -17,7 +17,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from bench import workload
 from milepost.kafka.embedded import EmbeddedBroker
 
-__all__ = ["HOSTS", "Measured"]
+__all__ = ["HOSTS", "PARTITIONS", "ROOT", "RUN_S", "Measured", "milepost_on", "real_kafka"]
 
 ROOT = Path(__file__).resolve().parent.parent
 KAFKA_SH = ROOT / "ops" / "kafka" / "kafka.sh"
@@ -54,7 +54,8 @@ def real_kafka(port: int) -> Iterator[str]:
             subprocess.run([KAFKA_SH, "stop", "--dir", folder, "--now"], check=True)
 
 
-def _milepost(name: str, bootstrap: str, events: int) -> Measured:
+def milepost_on(name: str, bootstrap: str, events: int) -> Measured:
+    """`python -m consumers.join` on a broker that is there."""
     environment = {
         **os.environ,
         "MILEPOST_BOOTSTRAP_SERVERS": bootstrap,
@@ -113,13 +114,13 @@ def _listen(worker: subprocess.Popen[str], ready: list[float]) -> None:
 def milepost_real(events: int) -> Measured:
     """`python -m consumers.join` on Apache Kafka."""
     with real_kafka(29192) as servers:
-        return _milepost("milepost", servers, events)
+        return milepost_on("milepost", servers, events)
 
 
 def milepost_embedded(events: int) -> Measured:
     """`python -m consumers.join` on the embedded broker, in this process."""
     with EmbeddedBroker() as broker:
-        return _milepost("milepost-embedded", broker.bootstrap_servers, events)
+        return milepost_on("milepost-embedded", broker.bootstrap_servers, events)
 
 
 def _peer(name: str, command: Callable[[str], list[str]], events: int, port: int) -> Measured:

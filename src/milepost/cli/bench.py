@@ -2,6 +2,8 @@
 
 `milepost bench gateway`: what the gateway acknowledges, beside a bare FastAPI route and `milepost publish`.
 
+`milepost bench ledger`: the ledger on PostgreSQL beside the join.
+
 `milepost bench fold`: what one more event costs in a small and in a large engagement, in one run.
 """
 
@@ -73,6 +75,19 @@ def gateway(
     from bench.gateway import measure, table
 
     report = measure(singles, batched, batch, connections, rounds, embedded=embedded)
+    typer.echo(json.dumps(report) if as_json else table(report))
+
+
+@app.command()
+def ledger(
+    events: Annotated[int, typer.Option(min=100, help="Events that are joined, then stored.")] = 64_000,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+) -> None:
+    """Whether the ledger keeps up with the join: what came of the same events, stored in an empty PostgreSQL."""
+    _checkout()
+    from bench.ledger import measure, table
+
+    report = measure(events)
     typer.echo(json.dumps(report) if as_json else table(report))
 
 
