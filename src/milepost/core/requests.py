@@ -41,9 +41,14 @@ def request(engagement: Engagement, place: Place, part: Occurrence, found: Asses
                 _say(engagement, place, part, submission, step, kind)
                 part.requests[key] = words
     _take_back(engagement, place, part, found)
+    kept = len(part.timers)
+    for submission in found.submissions:
+        for key in submission.ballot.past(not submission.alive):
+            # what was never asked has its time as well, or each tick would move a deadline that is over
+            part.timers.setdefault(key, Timer(engagement.last_tick))
     if isinstance(engagement.received.event, ClockTick) and not engagement.account.suspended:
         _remind(engagement, place, part, found)
-    return len(engagement.outputs) > said
+    return len(engagement.outputs) > said or len(part.timers) > kept
 
 
 def _time(engagement: Engagement, part: Occurrence, submission: Submission, step: int) -> None:

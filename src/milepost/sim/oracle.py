@@ -101,6 +101,8 @@ class Oracle:
         facts = Facts(self.contract, self._arrived, partial(left_out, self.terms))
         self.accepted = assessed(facts, self.terms, self._deadlines)
         self._deadlines.ask(self._waiting(), facts.clock)
+        for found in [*self.amendments.values(), *self.accepted.values()]:
+            self._deadlines.note(found.past, facts.clock)
         signoff = self.accepted[(SIGNOFF, None)]
         self.signed_off_at = signoff.levels[-1].at if signoff.percent else None
         self.books.follow(self.terms, self.signed_off_at)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
-from milepost.sim.oracle_deadlines import Waiting
+from milepost.sim.oracle_deadlines import Request, Waiting
 from milepost.sim.oracle_votes import Submission
 
 __all__ = ["Accepted", "Level"]
@@ -28,6 +28,7 @@ class Accepted:
     levels: list[Level] = field(default_factory=list)
     submissions: list[Submission] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
+    past: list[Request] = field(default_factory=list)  # what nobody will be asked (any more)
 
     @property
     def steps(self) -> list[tuple[int, Fraction]]:

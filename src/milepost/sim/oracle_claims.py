@@ -74,6 +74,8 @@ class Walk:
                 self.result.levels.append(Level(at, self.percent, self.price, self.grown_at))
         live = self._live() if self.agreed else []
         self.result.waiting = [waiting for submission in live for waiting in self.votes.waiting(submission)]
+        for submission in self.result.submissions:
+            self.result.past += self.votes.past(submission, submission.ended not in (None, "next"))
         return self.result
 
     def _billable(self, at: int) -> tuple[Fraction, int]:

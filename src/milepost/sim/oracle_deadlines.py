@@ -71,6 +71,11 @@ class Deadlines:
             self._asked[request] = _Asked(clock)
         self._at_first = first
 
+    def note(self, past: Iterable[Request], clock: int | None) -> None:
+        """What nobody was asked counts from when it came to be known."""
+        for request in past:
+            self._asked.setdefault(request, _Asked(clock))
+
     def tick(self, waiting: Iterable[Waiting], at: int) -> None:
         """A tick fires one stage of each request."""
         for found in waiting:

@@ -56,6 +56,7 @@ class Submission:
     gross_minor: int  # of the occurrence to date, this one included
     signatures: dict[tuple[str, str], "Signature"] = field(default_factory=dict)
     asked_for: dict[int, int] = field(default_factory=dict)  # steps that an amendment put in their place, since when
+    gone: list[Request] = field(default_factory=list)  # of steps that an amendment took away
     escalated: dict[int, list[int]] = field(default_factory=dict)  # by which ticks
     deemed: dict[int, int] = field(default_factory=dict)  # since when silence stands for signatures
     answered: set[int] = field(default_factory=set)  # whose deadline passed after they were signed: it has no effect
@@ -137,6 +138,8 @@ class Votes:
         for submission in submissions:
             same = {place for place, step in enumerate(now[: len(before)]) if step == before[place]}
             for place in set(range(max(len(before), len(now)))) - same:
+                if place < len(before):
+                    submission.gone.append(self.request(submission, place))
                 submission.escalated.pop(place, None)
                 submission.deemed.pop(place, None)
                 submission.answered.discard(place)
@@ -239,6 +242,11 @@ class Votes:
                 else:
                     return True
         return False
+
+    def past(self, submission: Submission, over: bool) -> list[Request]:
+        """The requests that nobody will be asked (any more): of steps that were taken away, all of what is over."""
+        places = range(len(self.policy.steps)) if over and self.policy else ()
+        return [*submission.gone, *(self.request(submission, place) for place in places)]
 
     def waiting(self, submission: Submission) -> list[Waiting]:
         """The steps that are open and not signed, when everything has happened."""

@@ -68,6 +68,7 @@ class Ballot:
         "_clock",
         "_fits",
         "_given",
+        "_gone",
         "_gross",
         "_holds_role",
         "_opened_at",
@@ -98,6 +99,7 @@ class Ballot:
         self._clock = clock
         self._submission = named
         self._gross = gross
+        self._gone: list[str] = []  # the keys of steps that amendments replaced
         self._stands = [_Stand(self._named(i), opened_at) for i in range(len(policy.steps))]
         self.exists = _existing(policy, gross)
         self._given: dict[tuple[str, str], tuple[int, Decision]] = {}  # (person, role) -> (counts from, decision)
@@ -145,6 +147,11 @@ class Ballot:
         asked_at = self._stands[step].asked_at
         return f"@{asked_at}" if asked_at > self._opened_at else ""
 
+    def past(self, over: bool) -> list[str]:
+        """The timers of what nobody will be asked (any more): steps that were replaced, all of what is `over`."""
+        steps = zip(self._stands, self._policy.steps, strict=True) if over else ()
+        return [*self._gone, *(stand.key for stand, step in steps if step.within is not None)]
+
     def deemed(self, step: int) -> bool:
         """Whether a step has its quorum by silence."""
         return self._stands[step].deemed_at is not None
@@ -170,6 +177,7 @@ class Ballot:
         before, self._policy = self._policy.steps, policy
         same = {i for i, step in enumerate(policy.steps[: len(before)]) if step == before[i]}
         stands = self._stands
+        self._gone += [stands[i].key for i, step in enumerate(before) if i not in same and step.within is not None]
         self._stands = [stands[i] if i in same else _Stand(self._named(i, at), at) for i in range(len(policy.steps))]
         self.exists = _existing(policy, self._gross)
         for key, (_, decision) in self._given.items():
