@@ -39,7 +39,28 @@ def test_check_finds_the_misspelt_variable(monkeypatch: pytest.MonkeyPatch) -> N
     assert checked.exit_code == 1
     assert "MILEPOST_GRUOP: no setting reads it; did you mean MILEPOST_GROUP?" in checked.stderr
     as_json = run.invoke(app, ["config", "check", "--json"])
-    assert json.loads(as_json.stdout) == {"unknown": {"MILEPOST_GRUOP": "MILEPOST_GROUP"}}
+    assert json.loads(as_json.stdout) == {"unknown": {"MILEPOST_GRUOP": "MILEPOST_GROUP"}, "gaps": {}}
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"MILEPOST_ANCHOR_KEY_FILE": "/no/such/key"}, "MILEPOST_ANCHOR_KEY_FILE: '/no/such/key' is not a file"),
+        ({"MILEPOST_SMTP_HOST": "mx", "MILEPOST_SMTP_FROM": "a@b.example"}, "MILEPOST_LINK_SECRET: is empty"),
+        (
+            {"MILEPOST_GATEWAY_HOST": "0.0.0.0", "MILEPOST_LINK_SECRET": "s" * 40},
+            "MILEPOST_PUBLIC_URL: http://127.0.0.1:8080 is this machine",
+        ),
+        ({"MILEPOST_SCHEMA_REGISTRY_URL": "http://registry:8080"}, "MILEPOST_OUTBOUND_ADMITTED_HOSTS: does not name"),
+    ],
+)
+def test_check_says_what_does_not_go_together(
+    given: dict[str, str], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    checked = run.invoke(app, ["config", "check"])
+    assert (checked.exit_code, named in checked.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("command", ["show", "check"])
