@@ -94,7 +94,8 @@ async def test_an_engagement_from_its_contract_to_its_retention(embedded_broker:
             lambda it: it["items"] and it["items"][0]["state"] == "SUBMITTED",
         )  # fmt: skip
         [status] = missing["items"]
-        assert {one["gate"] for one in status["missing"]} == {"lead", "client"} or status["missing"]
+        assert len(status["missing"]) == 2
+        assert all(one["since"] and one["detail"] for one in status["missing"])
         assert [one["name"] for one in status["available_actions"]] == ["decide"]
         for person in (maria, ana):
             answer = await gate.ask(
@@ -116,6 +117,55 @@ async def test_an_engagement_from_its_contract_to_its_retention(embedded_broker:
         assert retention["sums"][0]["balance"]["amount_minor"] == 0
         assert retention["sums"][0]["gross"]["text"] == "1000.00 EUR"
         await _paged(gate, key)
+
+
+async def test_a_decision_on_what_is_no_longer_open_is_told_what_is(embedded_broker: str, tmp_path: Path) -> None:
+    design = "/v1/engagements/harbour/milestones/design"
+    requests = "/v1/engagements/harbour/requests?milestone_id=design"
+    async with harbour(embedded_broker, tmp_path) as gate:
+        key = gate.key()
+        maria = gate.key("approvals:*", person="maria", roles=("lead",))
+        ana = gate.key("approvals:*", person="ana", roles=("client",))
+        carl = gate.key("approvals:*", person="carl", roles=("client",))
+        early = await gate.ask("POST", f"{design}/approvals", maria, json={"decision": "APPROVED", "submission": 1})
+        assert early.status_code == 202  # signatures may overtake what they are for
+        assert (await gate.ask("POST", "/v1/engagements", key, content=CONTRACT, headers=YAML)).status_code == 202
+        evidence = {"name": "photo", "media_type": "image/png", "size_bytes": 1, "uri": "file:///x"}
+        for number in (1, 2):
+            report = {
+                "occurred_at": f"2026-03-0{number}T10:00:00Z",
+                "evidence": [evidence | {"sha256": f"{number}" * 64}],
+            }
+            assert (await gate.ask("POST", f"{design}/trigger", key, json=report)).status_code == 202
+
+        def is_open(submission: int) -> Any:
+            return lambda found: any(
+                one["submission"] == submission and one["kind"] == "REQUESTED" for one in found["items"]
+            )
+
+        found = await gate.until(requests, ana, is_open(2))
+        [mine] = [one for one in found["items"] if one["submission"] == 2 and one["role"] == "client"]
+        assert [one["name"] for one in mine["available_actions"]] == ["decide"]
+
+        async def decide(who: str, **value: Any) -> tuple[int, dict[str, Any]]:
+            answer = await gate.ask("POST", f"{design}/approvals", who, json={"decision": "APPROVED", **value})
+            return answer.status_code, body(answer)
+
+        status, stale = await decide(ana, submission=1)
+        assert (status, stale["code"]) == (409, "SUPERSEDED")
+        assert (stale["open"]["submission"], stale["open"]["people"]) in ((2, ["ana"]), (2, ["maria"]))
+        assert (await decide(carl, submission=2))[1]["code"] == "NOT_ASKED"
+        assert (await decide(ana, submission=2, event_id="a", submission_hash=mine["submission_hash"]))[0] == 202
+        assert (await decide(maria, submission=2))[0] == 202
+
+        def is_signed(found: dict[str, Any]) -> bool:
+            return sum((one["submission"], one["kind"]) == (2, "GRANTED") for one in found["items"]) == 2
+
+        await gate.until(requests, ana, is_signed)
+        assert (await decide(ana, submission=2))[1]["code"] == "ALREADY_GRANTED"
+        assert (await decide(ana))[1]["code"] == "ALREADY_GRANTED"
+        status, again = await decide(ana, submission=2, event_id="a", submission_hash=mine["submission_hash"])
+        assert (status, again["repeated"]) == (202, 1)
 
 
 async def _explained(gate: Harbour, key: str, line: dict[str, Any]) -> None:

@@ -1,16 +1,21 @@
 """Reports and decisions on a milestone."""
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
+from milepost.core.events import ApprovalDecision
+from milepost.gateway.accepting import Incoming, arrival_of
 from milepost.gateway.access import Caller
 from milepost.gateway.commands import Command
 from milepost.gateway.describing import answers, ref
 from milepost.gateway.doors import Door
 from milepost.gateway.engagements import EngagementId
 from milepost.gateway.problems import Problem
+from milepost.gateway.submissions import look
+from milepost.sql.remembering import is_acknowledged
 
 __all__ = ["MilestoneId", "router"]
 
@@ -53,8 +58,8 @@ async def decide(
 ) -> Response:
     """By the person whom the key is bound to, in one of their roles (`role` may be left out if there is only one), now.
     The milestones @signoff and @amendment are decided on here too. Name the `submission` that you saw: a decision on
-    one that was superseded then counts for nothing. Systems that vouch for others' signatures send events for
-    approvals."""
+    one that was superseded is 409, and `open` says what is open instead. Systems that vouch for others' signatures send
+    events for approvals."""
     if caller.person is None:
         raise Problem(
             403,
@@ -68,4 +73,12 @@ async def decide(
             command.topic, command.dated_by, command.decides, {"role": caller.roles[0]}, dated=command.dated
         )
     decided = {"engagement_id": engagement_id, "milestone_id": milestone_id, "approver": caller.person}
-    return await command.run(request, doors, caller, decided)
+
+    async def still_open(incoming: Incoming) -> None:
+        assert isinstance(incoming.event, ApprovalDecision)
+        said, _ = arrival_of(incoming)
+        # A repeat of what was taken is a repeat, whatever came of it since.
+        if not await asyncio.to_thread(is_acknowledged, doors.engine, said):
+            await asyncio.to_thread(look, doors.engine, incoming.event)
+
+    return await command.run(request, doors, caller, decided, still_open)

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from milepost.sql import gateway_tables as tables
 from milepost.sql.engine import reading, writing
 
-__all__ = ["Arrival", "Ids", "Known", "Remembered", "Told", "keep", "prune"]
+__all__ = ["Arrival", "Ids", "Known", "Remembered", "Told", "is_acknowledged", "keep", "prune"]
 
 # Both databases limit the parameters of a statement (SQLite to 32,766).
 _KEYS_A_STATEMENT = 1_000
@@ -120,6 +120,14 @@ def _remembered(connection: Connection, first: dict[Ids, Remembered]) -> dict[Id
             came = Remembered(row.body_sha256, row.first_seen_at, row.request_id, acknowledged)
             known[row.scope, row.event_id] = came
     return known
+
+
+def is_acknowledged(engine: Engine, arrival: Arrival) -> bool:
+    """Whether Kafka has what came with this id, and it was this. Raises `UnavailableError`."""
+    query = _look_up.where(_row.scope == _short(arrival.scope), _row.event_id == _short(arrival.event_id))
+    with reading(engine) as connection:
+        found = connection.execute(query).first()
+    return found is not None and found.acknowledged_at is not None and found.body_sha256 == arrival.body_sha256
 
 
 def prune(engine: Engine, before: int) -> int:
