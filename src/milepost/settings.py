@@ -107,7 +107,7 @@ class Settings(BaseSettings):
 
     gateway_host: str = Field("127.0.0.1", min_length=1, description="address that the gateway listens on")
     gateway_port: int = Field(8080, ge=0, le=65535, description="port that the gateway listens on; 0: a free one")
-    gateway_docs: bool = Field(False, description="whether the gateway serves /openapi.json and /docs")
+    gateway_docs: bool = Field(False, description="whether the gateway serves its OpenAPI description at /openapi.json")
     gateway_ack_timeout_ms: int = Field(
         10_000, ge=100, le=600_000, description="longest wait of a request for the brokers' acknowledgement"
     )

@@ -72,7 +72,7 @@ def test_what_people_are_told_to_type_exists(command: Command) -> None:
     elif program in {"milepost", ".venv/bin/milepost"}:
         milepost(words)
     else:
-        assert program in {"git", "cd", "docker"} or (ROOT / program).is_file(), f"unknown program {program}"
+        assert program in {"git", "cd", "docker", "curl"} or (ROOT / program).is_file(), f"unknown program {program}"
 
 
 def alone(command: Command) -> bool:

@@ -1,7 +1,8 @@
 """The description says what the gateway does: schemathesis asks every operation in ways that fit it and that do not."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -20,7 +21,7 @@ from milepost.gateway.actions import ACTIONS, OPEN
 from milepost.gateway.events import TOPICS
 from milepost.kafka.embedded import EmbeddedBroker
 from milepost.settings import Settings
-from tests.gateway.running import Running, listening
+from tests.gateway.running import ROOT, Running, listening
 from tests.gateway.serving import sqlite
 
 EXAMPLES = 4
@@ -60,6 +61,12 @@ def test_the_description_is_openapi_31_and_has_every_route(described: dict[str, 
         for method, operation in one.items():
             secured = operation.get("security") == [{"ApiKey": []}]
             assert secured == (f"{method.upper()} {path}" in ACTIONS), path
+
+
+def test_the_description_in_the_documents_is_this_one(
+    described: dict[str, Any], golden: Callable[[Path, str], None]
+) -> None:
+    golden(ROOT / "docs" / "openapi.json", json.dumps(described, indent=1, ensure_ascii=False) + "\n")
 
 
 def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:

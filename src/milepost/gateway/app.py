@@ -49,10 +49,15 @@ ROUTERS: tuple[APIRouter, ...] = (
 
 def create_app(doors: Doors) -> FastAPI:
     """The gateway's application. Raises `AssertionError` for a route that nobody said who may use it."""
-    documented: dict[str, Any] = (
-        {} if doors.settings.gateway_docs else {"openapi_url": None, "docs_url": None, "redoc_url": None}
+    app = _Application(
+        title="Milepost",
+        version=__version__,
+        summary="Bills outcomes, exactly once",
+        openapi_url="/openapi.json" if doors.settings.gateway_docs else None,
+        # Pages that load scripts from elsewhere are nothing for a gateway.
+        docs_url=None,
+        redoc_url=None,
     )
-    app = _Application(title="Milepost", version=__version__, summary="Bills outcomes, exactly once", **documented)
     app.state.doors = doors
     problems.install(app)
     for router in ROUTERS:
