@@ -97,7 +97,7 @@ class Chooser:
             milestones=milestones,
             value_minor=rng.choice((10_000, 10_001, 999_999)),
             rounding=rng.choice(("half_up", "half_even")),
-            people=self._people(),
+            people=self.people(),
             policies=policies,
             retention=self._retention(),
             signoff_approval=rng.choice(sorted(policies)) if self.features.has("signoff", 80) else None,
@@ -109,7 +109,8 @@ class Chooser:
             amendments_approval=rng.choice((None, *sorted(policies))) if self.features.has("amendments") else None,
         )
 
-    def _people(self) -> dict[str, tuple[Person, ...]]:
+    def people(self) -> dict[str, tuple[Person, ...]]:
+        """Who holds the roles; now and then a deputy for a few days."""
         people = {role: tuple(Person(name) for name in self.rng.sample(PEOPLE, 3)) for role in ROLES}
         if self.chance(20):
             deputy = Person(self.rng.choice(PEOPLE), FIRST_DAY + timedelta(days=2), FIRST_DAY + timedelta(days=4))

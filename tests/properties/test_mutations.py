@@ -42,9 +42,9 @@ FAULTS = {
     "a tier bills above itself only": Fault(2, "claims.py", "if tier <= completion", "if tier < completion"),
     "a correction waits for signatures": Fault(0, "entitlement.py", "if level < self.found.level:", "if False:"),
     "credits are never raised": Fault(27, "billing.py", "    if gross == 0:", "    if gross <= 0:"),
-    "early signatures are lost": Fault(0, "entitlement.py", "NOT_OPEN if self.below else WAITING", "NOT_OPEN"),
+    "early signatures are lost": Fault(0, "entitlement.py", "NOT_OPEN if self.waits_no_more else WAITING", "NOT_OPEN"),
     "signatures for 90 % count for 100 %": Fault(
-        10, "entitlement.py", "        return NOT_OPEN if self.below else", "        return"
+        10, "entitlement.py", "        return NOT_OPEN if self.waits_no_more else", "        return"
     ),
     "a rejection is no end": Fault(13, "entitlement.py", "submission.close(REJECTED, at)", "return"),
     "certified less is certified whole": Fault(
@@ -60,7 +60,7 @@ FAULTS = {
         264, "rules/approvals.py", "if self._policy.distinct and any(", "if False and any("
     ),
     "who reported may sign alone": Fault(84, "rules/approvals.py", "== {self._reporter}", "== {None}"),
-    "a signature is for ever": Fault(193, "rules/approvals.py", "self.signatures.pop(key, None) is None", "True"),
+    "a signature is for ever": Fault(193, "rules/approvals.py", "self._given.pop(key, None) is None and", "True and"),
     "a deputy's last day is not theirs": Fault(23, "terms.py", "day <= holder.until", "day < holder.until"),
     "dependencies do not matter": Fault(2, "entitlement.py", "and true_at(self.depends, at, self.report, claimed)", ""),
     "an older revision wins": Fault(

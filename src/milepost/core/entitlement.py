@@ -200,6 +200,7 @@ class _Walk:
             whole = self.certified(last) >= last.level
             if last.alive and (whole or not last.ballot.complete):
                 return
+            again = again and not (last.end == REJECTED and last.ended_at == at)  # of one time the report comes first
             if last.end != CORRECTED and not again and (last.accepted_at is None or not whole):
                 return
         if last is not None and last.alive and (self.unsigned or not last.ballot.complete):
@@ -382,7 +383,7 @@ def assess(
         walk.restate(at)
         if at in fallen:
             walk.lapse(at)
-        if reported or at in closings or at in begun or at in pricing.instants:
+        if reported or at in begun or at in closings or at in pricing.instants:
             claims = bool(reported) and reported[-1].kind != "WITHDRAWN"
             walk.open(at, claims or (at in closings and not (walk.driven or walk.alternative)))
         walk.decide_all(decided, at)

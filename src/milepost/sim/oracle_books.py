@@ -34,7 +34,7 @@ class Books:
         difference = entitled - self.gross.get(key, 0)
         if difference:
             self.gross[key] = entitled
-            exempt = self._is_exempt(key, accepted_at)
+            exempt = difference < 0 or self._is_exempt(key, accepted_at)
             self._enter(_Entry(key, (key[0], key[1] or "", "fee"), difference, entitled, accepted_at, exempt))
 
     def bill_hours(self, key: Hours, gross: int) -> None:

@@ -47,7 +47,6 @@ class Walk:
         self.percent, self.price, self.grown_at = _NONE, Fraction(0), 0
         self.milestone: Milestone
         self.agreed = False  # whether the version in force has the milestone
-        self.as_accepted: Milestone | None = None
         self.billed: object = None  # the period of the value that a success fee was accepted for
         self.result = Accepted()
 
@@ -65,7 +64,7 @@ class Walk:
                 self._follow(at)
             for reports, signs in self._turns(at):
                 self.gates.reports = reports
-                if self.as_accepted is not None or milestone is not None:
+                if self.percent > 0 or milestone is not None:
                     self._lower(at)
                 if milestone is not None:
                     self.gates.milestone = milestone
@@ -118,7 +117,7 @@ class Walk:
             if quote is not None and self._is_more(claim, quote) and self._may_bill(claim, at):
                 self._take(claim, quote, at)
             return
-        if quote is not None:
+        if quote is not None and self._may_claim(at, quote):
             self._open(at, claim, quote)
         if signs:
             self._sign(at)
@@ -126,6 +125,14 @@ class Walk:
         self._accept(at, at)
         self._lower(at)
         self.gates.milestone = self.milestone
+
+    def _may_claim(self, at: int, quote: Quote) -> bool:
+        """Whether the version in force has begun, as a tick or a signature said; else only a new fact claims by it."""
+        version = self.terms.at(at)
+        begun = version is self.terms.first or self._has_come(self.terms.since(self.terms.versions.index(version)))
+        facts = [self.gates.since(self.milestone.requires, at), *(value.observed_at for value in quote.values)]
+        report = self.gates.report_at(at)
+        return begun or at in facts or (report is not None and report.at == at)
 
     def _instants(self) -> Iterable[int]:
         """Every instant at which something that concerns this occurrence may begin or end."""
@@ -178,7 +185,6 @@ class Walk:
         if quote.attributes and not quote.raises:  # a report's price applies to what it adds
             price = (self.price * self.percent + price * (percent - self.percent)) / percent
         self.percent, self.price, self.grown_at = percent, price, at
-        self.as_accepted = self.milestone
         fee = self.terms.fee_terms(self.key[0], at).fee
         if isinstance(fee, Success) and not fee.to_date:
             self.billed = quote.period
@@ -193,9 +199,8 @@ class Walk:
 
         All else that changes after an acceptance only flags.
         """
-        milestone = self.as_accepted or self.milestone
-        self.gates.milestone = milestone
-        gates = milestone.requires + milestone.depends_on
+        self.gates.milestone = self.milestone
+        gates = self.milestone.requires + self.milestone.depends_on
         corrects = any(report.at == at and report.event.kind != "REPORTED" for report in self.gates.reports)
         reported = self.gates.kept(gates, at) if corrects else _ALL
         for submission in self.result.submissions:
@@ -280,8 +285,10 @@ class Walk:
 
     def _again(self, last: Submission, at: int) -> bool:
         """Whether a submission of unchanged content may follow `last`."""
-        if last.ended in ("rejected", "late"):
+        if last.ended == "rejected":
             return self._claimed_at(at) > (last.ended_at or 0)
+        if last.ended == "late":  # what is dated the same comes after the deadline
+            return self._claimed_at(at) >= (last.ended_at or 0)
         if last.ended == "report":
             return True
         if last.settled_at is not None and last.certified < last.claim:
@@ -303,9 +310,7 @@ class Walk:
 
         Unnamed decisions wait for the first submission; one that names a submission waits for that one.
         """
-        below = [report.at for report in self.gates.reports if reach(self.milestone, report.completion) == 0]
-        if not asks(self.milestone.requires, Completed):
-            below = []
+        below = [report.at for report in self.gates.reports if self._is_too_little(report)]
         early: list[ApprovalDecision] = []
         for decision in self.decisions:
             if decision.decided_at >= opened.at:
@@ -318,6 +323,11 @@ class Walk:
         early.sort(key=lambda decision: decision.decided_at)
         for _, group in groupby(early, key=lambda decision: decision.decided_at):
             self.votes.apply(opened, list(group), opened.at)
+
+    def _is_too_little(self, report: Report) -> bool:
+        """Whether a report was below the next tier, by the terms of its time."""
+        milestone = self.terms.milestone_at(self.key[0], report.at) or self.milestone
+        return asks(milestone.requires, Completed) and reach(milestone, report.completion) == 0
 
     def _waited_for(self, opened: Submission, decision: ApprovalDecision) -> bool:
         """Whether a decision named this submission before there was one that it could have meant."""

@@ -56,11 +56,13 @@ def worth(terms: Terms, entries: list[UsageEvent], until: str, taken: Mapping[Ho
 
 
 def _in_force(terms: Terms, entries: list[UsageEvent]) -> list[UsageEvent]:
-    """Of each entry the highest revision whose meter is known; the first of a revision stands."""
+    """Of each entry the highest revision whose meter, or milestone, is known; the first of a revision stands."""
     best: dict[str, UsageEvent] = {}
     for entry in entries:
         rival = best.get(entry.usage_id)
-        if _rate(terms, entry) is not None and (rival is None or entry.revision > rival.revision):
+        named = entry.milestone_id
+        known = _rate(terms, entry) is not None if named is None else named in terms.milestones()
+        if known and (rival is None or entry.revision > rival.revision):
             best[entry.usage_id] = entry
     return list(best.values())
 
