@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from milepost.core.calendar import instant_text
 from milepost.gateway.deciding import resend
 from milepost.gateway.doors import now
-from milepost.kafka.async_publishing import PublishError
+from milepost.gateway.service import Gateway, listening
+from milepost.kafka.async_publishing import AsyncPublisher, PublishError
 from tests.approvals.approving import CONTRACT, PROTOCOL, Case, doors_of, said
 from tests.store.samples import PDF
 
@@ -246,3 +248,21 @@ async def test_a_decision_that_kafka_did_not_take_is_kept_and_sent_again(case: C
     assert instant_text(event.decided_at) == json.loads(kept.event or "")["decided_at"]
     await case.line("go-live")
     assert "You approved this submission" in said(await case.served.ask("GET", link))
+
+
+async def test_a_gateway_that_starts_sends_what_another_one_left(case: Case) -> None:
+    """The click was yesterday, and the gateway died before Kafka had it."""
+    await case.report("go-live")
+    link = await case.link("go-live", "client_ap", "ana")
+    with doors_of(case, publisher=Away(), now=lambda: now() - DAY_US):
+        assert (await case.sign(link)).status_code == 503
+    assert await case.decisions() == []
+    settings = case.served.doors.settings
+    doors = replace(case.served.doors, publisher=AsyncPublisher(settings, "milepost/gateway", 30_000))
+    gateway = Gateway(case.served.app, doors, listening("127.0.0.1", 0))
+    running = asyncio.create_task(gateway.run())
+    await case.line("go-live")
+    gateway.stop()
+    await asyncio.wait_for(running, 30)
+    assert len(await case.decisions()) == 1
+    assert case.used_links("go-live")[0].published_at is not None

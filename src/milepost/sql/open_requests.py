@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Engine, column, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Engine, FromClause, case, column, func, literal, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
 
 from milepost.core.calendar import END_OF_TIME
@@ -15,8 +15,6 @@ from milepost.sql.pages import Key, Page, like
 from milepost.sql.reading import record
 
 __all__ = ["open_requests"]
-
-_request = tables.approval_requests.c
 
 
 def open_requests(
@@ -37,33 +35,17 @@ def open_requests(
     `tenant` None: of everybody; `patterns` are globs, any of which has to admit the engagement; `person` is one of
     those whom the request asks. Raises `UnavailableError`.
     """
-    newest = (
-        select(
-            tables.approval_requests,
-            func.row_number()
-            .over(
-                partition_by=(
-                    _request.engagement_id,
-                    _request.milestone_id,
-                    _request.occurrence_id,
-                    _request.submission,
-                    _request.step,
-                ),
-                order_by=_request.record_offset.desc(),
-            )
-            .label("age"),
-        )
-        .where(or_(*(like(engine, _request.engagement_id, pattern) for pattern in patterns)))
-        .where(*([_request.engagement_id == engagement] if engagement is not None else []))
-    )
-    if tenant is not None:
-        row = engagement_tenants.c
-        mine = (row.engagement_id == _request.engagement_id) & (row.tenant == tenant)
-        newest = newest.where(select(row.tenant).where(mine).exists())
-    found = newest.subquery()
+    found = tables.approval_requests.alias("found")
     due = func.coalesce(found.c.due_at, literal(END_OF_TIME)).label("due")
     asks = found.c.kind.in_(ASKING)
-    query = select(found, due).where(found.c.age == 1, asks if asking else ~asks)
+    query = select(found, due).where(asks if asking else ~asks, _newest(found))
+    query = query.where(or_(*(like(engine, found.c.engagement_id, pattern) for pattern in patterns)))
+    if engagement is not None:
+        query = query.where(found.c.engagement_id == engagement)
+    if tenant is not None:
+        row = engagement_tenants.c
+        mine = (row.engagement_id == found.c.engagement_id) & (row.tenant == tenant)
+        query = query.where(select(row.tenant).where(mine).exists())
     if role is not None:
         query = query.where(found.c.role == role)
     if person is not None:
@@ -78,6 +60,22 @@ def open_requests(
         last = rows[most - 1]
         end = (last["due"], last["engagement_id"], last["record_offset"])
     return Page([record(ApprovalRequest, dict(row)) for row in rows[:most]], end)
+
+
+def _newest(found: FromClause) -> ColumnElement[bool]:
+    """Whether nothing was said later of the same step. Two questions, so that an index answers either of them."""
+    later = tables.approval_requests.alias("later")
+    same = (
+        (later.c.engagement_id == found.c.engagement_id)
+        & (later.c.milestone_id == found.c.milestone_id)
+        & (later.c.submission == found.c.submission)
+        & (later.c.step == found.c.step)
+        & (later.c.record_offset > found.c.record_offset)
+    )
+    named = select(literal(1)).where(same, later.c.occurrence_id == found.c.occurrence_id).exists()
+    unnamed = select(literal(1)).where(same, later.c.occurrence_id.is_(None)).exists()
+    without = found.c.occurrence_id.is_(None)
+    return case((without, ~unnamed), else_=~named)
 
 
 def _among(engine: Engine, people: ColumnElement[object], person: str) -> ColumnElement[bool]:
