@@ -97,7 +97,7 @@ def test_the_printed_lines_work_as_they_stand_and_ctrl_c_ends_it_clean(serving: 
     signed = "milepost webhooks sign design.json --secret-file tracker.secret"
     forged = serving.typed(lines[0], f"{signed} | {sent} --data-binary @build.json")
     assert forged.stdout == "401", "the signature is looked at"
-    twice = serving.typed(*lines)
+    twice = serving.typed(*lines[:6])
     assert twice.returncode == 0, twice.stderr
     assert "This link was used already" not in twice.stdout
     counted = serving.typed(

@@ -94,12 +94,13 @@ class AsyncPublisher:
         loop = asyncio.get_running_loop()
         request = _Request(loop, len(events))
         self._look_again(loop)
+        names = {topic: self._settings.topic(topic) for topic, _ in events}
         for place, ((topic, event), value) in enumerate(zip(events, encoded, strict=True)):
             if isinstance(event, ClockTick):
                 raise TypeError("a tick goes to every partition; use kafka.publishing")
             try:
                 self._producer.produce(
-                    self._settings.topic(topic),
+                    names[topic],
                     value,
                     records.key_of(event),
                     timestamp=self._stamps.of(event.engagement_id),
