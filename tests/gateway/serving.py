@@ -90,6 +90,8 @@ def stored(bootstrap_servers: str, topic: str, timeout_s: float = 10.0, prefix: 
             "group.id": "looks",
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
+            # The embedded broker answers an idle fetch only when its time is over.
+            "fetch.wait.max.ms": 10,
         }
     )
     found: list[Any] = []

@@ -12,11 +12,14 @@ import pytest
 from milepost.gateway import access, keys, tenancy
 from milepost.gateway.actions import ACTIONS
 from milepost.gateway.doors import now
+from milepost.ledger.rows import rows_of
 from milepost.sql.api_keys import find_key, revoke_key
 from milepost.sql.tenants import add_tenants
+from milepost.sql.writing import store
 from tests.gateway.asking import CONTRACT, Asked, event, requests
 from tests.gateway.running import DAY_US
 from tests.gateway.serving import Served, body, serving, sqlite
+from tests.ledger import made
 
 ALL = list(requests())
 
@@ -169,6 +172,21 @@ async def test_s15_of_many_events_one_that_is_for_anothers_engagement_refuses_al
     assert (answer.status_code, body(answer)["code"]) == (404, "UNKNOWN_ENGAGEMENT")
     sent = await served.ask("POST", "/v1/events/kpi-events", key, json=values[:1])
     assert body(sent) | {"events": []} == {"accepted": 1, "repeated": 0, "events": []}  # nothing was remembered
+
+
+async def test_s15_a_line_of_another_engagement_is_not_found_under_ones_own(served: Served) -> None:
+    """An id that exists, asked for under an address that one may see."""
+    rows = rows_of(made.in_order([made.line(engagement="quay"), made.line(engagement="harbour")]))
+    store(served.doors.engine, rows.added, rows.statuses, [])
+    theirs, own = (made.line(engagement=name).line_id for name in ("quay", "harbour"))
+    key = served.key(tenant="acme")
+    for line_id, status in ((theirs, 404), (own, 200)):
+        path = f"/v1/engagements/harbour/lines/{line_id}/explanation"
+        assert (await served.ask("GET", path, key)).status_code == status
+    for line_id, status in ((theirs, 404), (own, 202)):
+        value = {"dispute_id": line_id, "line_id": line_id}
+        answer = await served.ask("POST", "/v1/engagements/harbour/disputes", key, json=value)
+        assert answer.status_code == status, answer.text
 
 
 async def test_an_engagement_belongs_to_whoever_opened_it_first(served: Served) -> None:

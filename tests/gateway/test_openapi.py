@@ -24,7 +24,7 @@ from milepost.settings import Settings
 from tests.gateway.running import ROOT, Running, listening
 from tests.gateway.serving import sqlite
 
-EXAMPLES = 4
+EXAMPLES = 3
 # A value's schema cannot say everything that a date, an id or a cursor must be, so what fits it may be refused all the
 # same (422 or 400); `test_events_that_fit_are_taken` looks at that from the other side.
 NOT_JUDGED = {"positive_data_acceptance"}

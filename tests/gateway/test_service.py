@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
@@ -15,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milepost.demo import play
+from milepost.gateway.keys import new_secret
 from milepost.gateway.rates import BURST_S, Rates
 from milepost.settings import Settings
 from milepost.sql.engine import connect
 from tests.gateway.asking import event
 from tests.gateway.running import ROOT, Process, new_key
-from tests.gateway.serving import sqlite, stored
+from tests.gateway.serving import serving, sqlite, stored
 from tests.postgres import PostgresServer
 
 WAIT_S = 60
@@ -66,9 +68,6 @@ def test_it_starts_before_the_database_and_answers_when_it_comes(
 @pytest.mark.postgres
 async def test_a_database_that_nobody_migrated_is_away_and_no_fault(embedded_broker: str, postgresql_url: str) -> None:
     """Between the first connection and the migration, PostgreSQL's word for it is not the gateway's 500."""
-    from milepost.gateway.keys import new_secret
-    from tests.gateway.serving import serving
-
     async with serving(embedded_broker, postgresql_url) as served:
         with psycopg.connect(postgresql_url, autocommit=True) as connection:
             connection.execute("ALTER TABLE api_keys RENAME TO elsewhere")
@@ -79,11 +78,13 @@ async def test_a_database_that_nobody_migrated_is_away_and_no_fault(embedded_bro
 def test_a_port_that_is_taken_and_a_database_that_cannot_be_are_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        found = [
-            started({"MILEPOST_GATEWAY_PORT": str(port), "MILEPOST_DATABASE_URL": sqlite(tmp_path)}),
-            started({"MILEPOST_GATEWAY_PORT": "0", "MILEPOST_DATABASE_URL": "sqlite:////nowhere/at/all.db"}),
-            started({"MILEPOST_GATEWAY_PORT": "x"}),
+        given = [
+            {"MILEPOST_GATEWAY_PORT": str(port), "MILEPOST_DATABASE_URL": sqlite(tmp_path)},
+            {"MILEPOST_GATEWAY_PORT": "0", "MILEPOST_DATABASE_URL": "sqlite:////nowhere/at/all.db"},
+            {"MILEPOST_GATEWAY_PORT": "x"},
         ]
+        with ThreadPoolExecutor(len(given)) as pool:
+            found = list(pool.map(started, given))
     assert [run.returncode for run in found] == [1, 1, 2]
     assert f"cannot listen on 127.0.0.1:{port}" in found[0].stderr.splitlines()[-1]
     assert "MILEPOST_GATEWAY_PORT" in found[0].stderr
@@ -118,7 +119,7 @@ def test_asked_to_stop_it_finishes_what_it_began(embedded_broker: str, tmp_path:
         connection.sendall(body[:10])
         time.sleep(0.5)  # it is being answered
         process.process.terminate()
-        time.sleep(0.5)
+        time.sleep(0.3)
         connection.sendall(body[10:])
         answer = connection.recv(65_536).decode()
     engine.dispose()
