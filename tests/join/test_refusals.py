@@ -12,6 +12,7 @@ from milepost.join.partition import PartitionJoin, Phase
 from milepost.join.service import JoinService, WorkerStoppedError
 from milepost.join.watchdog import Watchdog
 from milepost.kafka.log import Committed, FencedError, Message, TopicPartition
+from milepost.observe import metrics
 from milepost.store.memory import MemoryStore
 from tests.join.world import GROUP, INPUTS, OPTIONS, OUTPUTS, STATE, CountingWorker, World
 
@@ -170,6 +171,29 @@ async def test_a_consumer_that_stands_still_ends_the_worker() -> None:
     await watchdog.look(1_000.0 + OPTIONS.stuck_s)
     with pytest.raises(WorkerStoppedError, match="is not read any more"):
         await running.task
+
+
+async def test_a_worker_that_has_ended_is_not_behind() -> None:
+    def shown() -> float:
+        found = [metrics.REGISTRY.get_sample_value("milepost_join_lag_records", {"topic": name}) for name in INPUTS]
+        return sum(count for count in found if count is not None)
+
+    world = World(partitions=1)
+    running = world.start()
+    world.send(10)
+    await world.drained()
+    running.service._consumer.pause([TopicPartition(topic, 0) for topic in INPUTS])
+    world.send(10)
+    watchdog = Watchdog(running.service, running.service._consumer)
+    looking = asyncio.create_task(watchdog.run())
+    await asyncio.sleep(0)
+    await watchdog.look(1_000.0)
+    assert shown() == watchdog.lag_records == 10
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+    assert shown() == watchdog.lag_records == 0
+    running.task.cancel()
+    await asyncio.gather(running.task, return_exceptions=True)
 
 
 async def test_a_bug_ends_the_worker_with_its_name() -> None:

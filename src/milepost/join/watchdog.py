@@ -29,13 +29,16 @@ class Watchdog:
         self.lag_records = 0  # of all partitions together, at the last look
 
     async def run(self) -> None:
-        """Look until cancelled."""
-        while True:
-            await asyncio.sleep(min(LOOK_S, self._service.options.stuck_s / 6))
-            try:
-                await self.look(time.monotonic())
-            except LogError as error:
-                log.warning("watchdog could not look", reason=str(error))
+        """Look until cancelled; a worker that has ended is not behind with anything."""
+        try:
+            while True:
+                await asyncio.sleep(min(LOOK_S, self._service.options.stuck_s / 6))
+                try:
+                    await self.look(time.monotonic())
+                except LogError as error:
+                    log.warning("watchdog could not look", reason=str(error))
+        finally:
+            self._measure({})
 
     async def look(self, now: float) -> None:
         """One look, at monotonic time `now`; raises `LogError` when the ends cannot be read."""

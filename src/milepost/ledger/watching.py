@@ -27,26 +27,31 @@ class Watching:
     ) -> None:
         self._engine, self._lag, self._interval_s = engine, lag, interval_s
         self.lag_records = 0
+        self._topics: set[str] = set()  # that have been shown
 
     async def run(self) -> None:
-        """The lag every few seconds, the database at the interval."""
+        """The lag every few seconds, the database at the interval; a ledger that has ended is not behind."""
         looked = 0.0
-        while True:
-            try:
-                self._show_lag(await self._lag())
-                if time.monotonic() - looked >= self._interval_s:
-                    looked = time.monotonic()
-                    show(await asyncio.to_thread(glance, self._engine, time.time_ns() // 1000))
-            except (LogError, UnavailableError) as error:
-                _log.debug("could not look", reason=str(error))
-            await asyncio.sleep(LOOK_S)
+        try:
+            while True:
+                try:
+                    self._show_lag(await self._lag())
+                    if time.monotonic() - looked >= self._interval_s:
+                        looked = time.monotonic()
+                        show(await asyncio.to_thread(glance, self._engine, time.time_ns() // 1000))
+                except (LogError, UnavailableError) as error:
+                    _log.debug("could not look", reason=str(error))
+                await asyncio.sleep(LOOK_S)
+        finally:
+            self._show_lag({})
 
     def _show_lag(self, behind: Mapping[TopicPartition, int]) -> None:
-        by_topic: dict[str, int] = {}
+        by_topic = dict.fromkeys(self._topics | {place.topic for place in behind}, 0)
         for place, count in behind.items():
-            by_topic[place.topic] = by_topic.get(place.topic, 0) + max(0, count)
+            by_topic[place.topic] += max(0, count)
         for topic, count in by_topic.items():
             metrics.LEDGER_LAG.labels(topic).set(count)
+        self._topics |= by_topic.keys()
         self.lag_records = sum(by_topic.values())
 
 
