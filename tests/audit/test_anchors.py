@@ -175,6 +175,15 @@ def test_a_file_that_says_otherwise_is_not_written_over(engine: Engine, tmp_path
     assert file.read_text() == "another story\n"
 
 
+@pytest.mark.parametrize("kept_bytes", [0, 1, 200, -1])
+def test_a_line_that_a_full_disk_cut_off_is_completed(kept_bytes: int, engine: Engine, tmp_path: Path) -> None:
+    whole, file = tmp_path / "whole", tmp_path / "anchors"
+    anchor(engine, None, KEY, whole, NOON)
+    file.write_bytes(whole.read_bytes()[:kept_bytes])
+    assert anchor(engine, None, KEY, file, NOON + 1) == 0
+    assert file.read_bytes() == whole.read_bytes()
+
+
 def test_the_command_signs_onto_the_topic_and_into_the_file(
     engine: Engine, embedded_broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

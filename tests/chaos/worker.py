@@ -159,7 +159,7 @@ def main() -> int:
     chosen = settings.load()
     logs.configure(chosen.log_level, chosen.log_format)
     timeout_s = chosen.shutdown_timeout_ms / 1000
-    return hosting.host([lambda: make(chosen, arguments)], metrics_address=None, shutdown_timeout_s=timeout_s)
+    return hosting.host([lambda: make(chosen, arguments)], shutdown_timeout_s=timeout_s)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def now_ms():
 
 logs.configure("info", "json")
 chosen = settings.load()
-sys.exit(hosting.host([lambda: ClockService(chosen, now_ms)], metrics_address=None, shutdown_timeout_s=15))
+sys.exit(hosting.host([lambda: ClockService(chosen, now_ms)], shutdown_timeout_s=15))
 """
 
 

@@ -90,10 +90,13 @@ def test_an_interrupted_demo_leaves_nothing(
         [MILEPOST, "demo"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment,
         start_new_session=True,
     ) as process:  # fmt: skip
-        assert process.stderr is not None
-        assert any(line.startswith(moment) for line in process.stderr)
-        os.kill(process.pid, number)
-        errors = process.communicate(timeout=60)[1]
+        try:
+            assert process.stderr is not None
+            assert any(line.startswith(moment) for line in process.stderr)
+            os.kill(process.pid, number)
+            errors = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()  # one that hangs would be waited for at the end of the block
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert left_of(process.pid) == []

@@ -23,9 +23,7 @@ def service(chosen: settings.Settings) -> JoinService:
 def main() -> int:
     chosen = settings.load()
     logs.configure("info", "json")
-    return hosting.host(
-        [lambda: service(chosen)], metrics_address=None, shutdown_timeout_s=chosen.shutdown_timeout_ms / 1000
-    )
+    return hosting.host([lambda: service(chosen)], shutdown_timeout_s=chosen.shutdown_timeout_ms / 1000)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ logs.configure("error")
 hows = sys.argv[2:]
 sys.exit(hosting.host(
     [lambda name=str(number), how=how: Service(name, how) for number, how in enumerate(hows)],
-    metrics_address=None, shutdown_timeout_s=float(sys.argv[1]),
+    shutdown_timeout_s=float(sys.argv[1]),
 ))
 """
 

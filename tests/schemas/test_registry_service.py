@@ -146,9 +146,11 @@ def test_a_producers_newer_schema_is_read_and_while_the_registry_is_away_it_wait
             await asyncio.sleep(1.5)
             partition = pipeline.join.partitions[place.partition]
             assert partition.positions["milestone-events"] == 0
+            assert "holding records back: the schema registry at" in str(pipeline.join.waits_for())
             stub.trouble = None
             await pipeline.folded([place._replace(topic="milestone-events", offset=0)])
             assert await pipeline.stored(lambda: True)
+            assert pipeline.join.waits_for() is None
 
     asyncio.run(play_it())
     engine = connect(chosen.database_url.get_secret_value())

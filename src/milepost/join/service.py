@@ -62,6 +62,7 @@ class JoinService:
         self._refused_since: float | None = None
         self._poll_failures = 0
         self._trouble: str | None = "has not begun"  # what the whole worker waits for
+        self._polling: LogError | None = None  # what the last poll found in its way
         self._watchdog: Watchdog | None = None
 
     def stop(self) -> None:
@@ -83,6 +84,10 @@ class JoinService:
         for number, partition in sorted(self.partitions.items()):
             if partition.phase is not Phase.READY:
                 return f"partition {number} is {partition.phase.value} {partition.trouble}".rstrip()
+        if self._polling is not None:
+            return f"{'holding records back' if isinstance(self._polling, HoldError) else 'polling'}: {self._polling}"
+        if self._watchdog is not None and self._watchdog.trouble is not None:
+            return self._watchdog.trouble
         lag = self._watchdog.lag_records if self._watchdog else 0
         if lag > self.options.ready_lag_records:
             return f"{lag} records are still to be joined (MILEPOST_READY_LAG_RECORDS)"
@@ -227,6 +232,8 @@ class JoinService:
                 await self._poll_failed(error)
                 continue
             self._refused_since, self._poll_failures = None, 0
+            if found or not isinstance(self._polling, HoldError):  # what is held back comes again, and then not at once
+                self._polling = None
             if found:
                 self._dispatch(found)
                 await asyncio.sleep(0)
@@ -281,7 +288,7 @@ class JoinService:
 
     async def _poll_failed(self, error: LogError) -> None:
         """After an exception the client may have passed over records that it did not return: all positions again."""
-        reason = str(error)
+        self._polling, reason = error, str(error)
         # What only waits for others is waited for as long as it takes.
         self._poll_failures = 1 if isinstance(error, HoldError) else self._poll_failures + 1
         for partition in self.partitions.values():

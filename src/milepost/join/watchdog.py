@@ -6,7 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from milepost.join.partition import Phase
-from milepost.kafka.log import GroupConsumer, LogError, TopicPartition
+from milepost.kafka.log import GroupConsumer, TopicPartition
+from milepost.kafka.looking import LOOK_S, unanswered
 from milepost.observe import logs, metrics
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ __all__ = ["Watchdog"]
 
 log = logs.logger(__name__)
 
-# How old the lag may be that is shown.
-LOOK_S = 5.0
-
 
 class Watchdog:
     """Looks at every partition that is being read; ends the worker when one has been standing for `stuck_s`."""
@@ -27,16 +25,16 @@ class Watchdog:
         self._service, self._consumer = service, consumer
         self._standing: dict[TopicPartition, tuple[int, int, float]] = {}  # position, incarnation, since
         self.lag_records = 0  # of all partitions together, at the last look
+        self.trouble: str | None = None  # why the last look saw nothing
 
     async def run(self) -> None:
         """Look until cancelled; a worker that has ended is not behind with anything."""
         try:
             while True:
                 await asyncio.sleep(min(LOOK_S, self._service.options.stuck_s / 6))
-                try:
-                    await self.look(time.monotonic())
-                except LogError as error:
-                    log.warning("watchdog could not look", reason=str(error))
+                self.trouble = await unanswered(self.look(time.monotonic()))
+                if self.trouble is not None:
+                    log.warning("watchdog could not look", reason=self.trouble)
         finally:
             self._measure({})
 

@@ -9,6 +9,7 @@ partition. A member of a group whose SyncGroup comes after the leader's is told 
 workers of one group belong into processes of their own. Exactly once is promised on real Kafka only.
 """
 
+from threading import Thread
 from types import TracebackType
 
 from confluent_kafka import KafkaException, Producer
@@ -20,6 +21,7 @@ __all__ = ["PARTITIONS", "EmbeddedBroker", "EmbeddedBrokerError", "embedded_at",
 PARTITIONS = 4
 # The mock cluster's thread answers within a millisecond or never will.
 START_S = 10.0
+CLOSE_S = 5.0
 # "Mock cluster enabled" and every lost connection are notices and warnings; errors are worth a line.
 SYSLOG_ERROR = 3
 # An exception says it already.
@@ -80,7 +82,14 @@ class EmbeddedBroker:
 
     def close(self) -> None:
         """End the cluster and forget its data; closing twice is fine."""
-        self._handle = None
+        if self._handle is None:
+            return
+        handles, self._handle = [self._handle], None
+        # Elsewhere and within a bound: now and then librdkafka waits for ever for a thread of its own while clients of
+        # the cluster are still connecting. What is left then ends with the process.
+        closing = Thread(target=handles.clear, name="embedded-broker-closing", daemon=True)
+        closing.start()
+        closing.join(CLOSE_S)
 
     def __enter__(self) -> "EmbeddedBroker":
         self.start()

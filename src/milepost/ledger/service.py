@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 
-from milepost.kafka.log import GroupConsumer, GroupRefusedError, Log, LogError, Span, TopicPartition
+from milepost.kafka.log import GroupConsumer, GroupRefusedError, HoldError, Log, LogError, Span, TopicPartition
 from milepost.ledger.rows import TOPICS, Rows, rows_of
 from milepost.ledger.watching import Watching, count
 from milepost.observe import health, logs, metrics
@@ -110,6 +110,8 @@ class Ledger:
             return self._waiting
         if self._unplaced:
             return f"{len(self._unplaced)} partitions have no place yet"
+        if self._watching.trouble is not None:
+            return self._watching.trouble
         if self._watching.lag_records > self._ready_lag_records:
             return f"{self._watching.lag_records} records are still to be stored (MILEPOST_READY_LAG_RECORDS)"
         return None
@@ -212,6 +214,8 @@ class Ledger:
             await self._start_over("another ledger stored these records", found=str(error))
         except UnavailableError as error:
             await self._start_over("waiting for the database", found=str(error))
+        except HoldError as error:
+            await self._start_over("holding records back", found=str(error))
         except LogError as error:
             await self._start_over("waiting for Kafka", found=str(error))
         finally:

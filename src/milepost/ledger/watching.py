@@ -4,7 +4,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from milepost.kafka.log import LogError, TopicPartition
+from milepost.kafka.log import TopicPartition
+from milepost.kafka.looking import LOOK_S, unanswered
 from milepost.ledger.rows import Told
 from milepost.observe import logs, metrics
 from milepost.sql.engine import Engine, UnavailableError
@@ -12,8 +13,6 @@ from milepost.sql.gauges import Glance, glance
 
 __all__ = ["Watching", "count", "show"]
 
-# How old the lag may be that is shown.
-LOOK_S = 5.0
 _MICROSECONDS = 1_000_000
 
 _log = logs.logger(__name__)
@@ -27,6 +26,7 @@ class Watching:
     ) -> None:
         self._engine, self._lag, self._interval_s = engine, lag, interval_s
         self.lag_records = 0
+        self.trouble: str | None = None  # why the last look at the topics saw nothing
         self._topics: set[str] = set()  # that have been shown
 
     async def run(self) -> None:
@@ -34,16 +34,24 @@ class Watching:
         looked = 0.0
         try:
             while True:
-                try:
-                    self._show_lag(await self._lag())
-                    if time.monotonic() - looked >= self._interval_s:
-                        looked = time.monotonic()
+                await self._look_at_topics()
+                if time.monotonic() - looked >= self._interval_s:
+                    looked = time.monotonic()
+                    try:
                         show(await asyncio.to_thread(glance, self._engine, time.time_ns() // 1000))
-                except (LogError, UnavailableError) as error:
-                    _log.debug("could not look", reason=str(error))
+                    except UnavailableError as error:
+                        _log.debug("could not look", reason=str(error))
                 await asyncio.sleep(LOOK_S)
         finally:
             self._show_lag({})
+
+    async def _look_at_topics(self) -> None:
+        self.trouble = await unanswered(self._look())
+        if self.trouble is not None:
+            _log.warning("the lag is not known", reason=self.trouble)
+
+    async def _look(self) -> None:
+        self._show_lag(await self._lag())
 
     def _show_lag(self, behind: Mapping[TopicPartition, int]) -> None:
         by_topic = dict.fromkeys(self._topics | {place.topic for place in behind}, 0)

@@ -14,6 +14,7 @@ import faust
 
 from milepost.kafka.clients import KafkaLog
 from milepost.kafka.log import LogError
+from milepost.kafka.looking import LOOK_S, unanswered
 from milepost.notices.deliveries import Deliveries
 from milepost.notices.messages import TOPICS
 from milepost.notices.reading import application, leave
@@ -45,6 +46,7 @@ class Notices:
         self._stopping = asyncio.Event()
         self._pause_s = _FIRST_PAUSE_S
         self._waiting: str | None = "has not begun"
+        self._unanswered: str | None = None  # Faust does not say that brokers are away
 
     def stop(self) -> None:
         """Leave the group, end what is under way and return from `run()`."""
@@ -72,7 +74,7 @@ class Notices:
 
     def waits_for(self) -> str | None:
         """What keeps this instance from its work, in a sentence; None: it is ready."""
-        return self._waiting or self._deliveries.waits_for
+        return self._waiting or self._unanswered or self._deliveries.waits_for
 
     async def _until_migrated(self) -> None:
         while not self._stopping.is_set():
@@ -84,27 +86,27 @@ class Notices:
 
     async def _read(self) -> None:
         while not self._stopping.is_set():
-            embedded = await self._brokers()
-            if embedded is not None:
-                await self._belong(embedded)
+            kafka = KafkaLog(self._settings)
+            try:
+                if await self._connect(kafka):
+                    await self._belong(kafka)
+            finally:
+                await kafka.stop()
 
-    async def _brokers(self) -> bool | None:
-        """Whether it is the embedded broker that answers and has the topics; None, after a pause, where none does."""
-        kafka = KafkaLog(self._settings)
+    async def _connect(self, kafka: KafkaLog) -> bool:
+        """Whether brokers answer and have the topics; False after a pause."""
         try:
             await kafka.start()
             counts = await kafka.partition_counts(TOPICS)
         except LogError as error:
             await self._wait("waiting for Kafka", found=str(error))
-            return None
-        finally:
-            await kafka.stop()
+            return False
         if missing := [self._settings.topic(topic) for topic in TOPICS if not counts[topic]]:
             await self._wait("waiting for topics", topics=missing, help="`milepost topics apply` creates them")
-            return None
-        return kafka.embedded
+            return False
+        return True
 
-    async def _belong(self, embedded: bool) -> None:
+    async def _belong(self, kafka: KafkaLog) -> None:
         """Be a member of the group until `stop()`, or until something stands in the way."""
         troubles, troubled = list[Exception](), asyncio.Event()
 
@@ -112,8 +114,8 @@ class Notices:
             troubles.append(error)
             troubled.set()
 
-        app = application(self._settings, embedded, self._store, self._deliveries.poke, note)
-        waits = [self._membership(app), self._stopping.wait(), troubled.wait()]
+        app = application(self._settings, kafka.embedded, self._store, self._deliveries.poke, note)
+        waits = [self._membership(app), self._stopping.wait(), troubled.wait(), self._look(kafka)]
         tasks = [asyncio.create_task(wait) for wait in waits]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -133,6 +135,11 @@ class Notices:
         await app.start()
         self._waiting = None
         await app.wait_until_stopped()
+
+    async def _look(self, kafka: KafkaLog) -> None:
+        while True:
+            self._unanswered = await unanswered(kafka.partition_counts(TOPICS))
+            await asyncio.sleep(LOOK_S)
 
     def _store(self, records: Any) -> int:
         owed = self._storing.store(records)

@@ -1,4 +1,4 @@
-"""How a long-running process lives and ends: one loop, signals, metrics, a hard limit, an exit status and one line.
+"""How a long-running process lives and ends: one loop, signals, a hard limit, an exit status and one line.
 
 A service has `run()`, which returns after `stop()` or raises `StoppedError`; several services share a process, and one
 that ends takes the others with it, because a process that does half its work looks healthy from outside.
@@ -14,7 +14,7 @@ from typing import Protocol
 
 import uvloop
 
-from milepost.observe import exposition, logs
+from milepost.observe import logs
 
 __all__ = ["Service", "StoppedError", "host"]
 
@@ -35,27 +35,13 @@ class Service(Protocol):
         """Ask for a graceful end; may be called more than once, from a signal handler too."""
 
 
-def host(
-    services: Sequence[Callable[[], Service]],
-    *,
-    metrics_address: tuple[str, int] | None,
-    shutdown_timeout_s: float,
-) -> int:
+def host(services: Sequence[Callable[[], Service]], *, shutdown_timeout_s: float) -> int:
     """Run services, made inside the event loop, until SIGTERM, SIGINT or an end of their own; the exit status.
 
     0: ended as asked. 1: a service stopped by itself (its maker may say so too), its reason is the last line on stderr,
-    or the end took longer than `shutdown_timeout_s`. `metrics_address` None: no metrics over HTTP; port 0 takes a free
-    one.
+    or the end took longer than `shutdown_timeout_s`.
     """
-    served = None
-    if metrics_address is not None:
-        served = exposition.expose(*metrics_address)
-        log.info("metrics are served", url=f"http://{served.host}:{served.port}/metrics")
-    try:
-        reasons = uvloop.run(_host(services, shutdown_timeout_s))
-    finally:
-        if served is not None:
-            served.stop()
+    reasons = uvloop.run(_host(services, shutdown_timeout_s))
     for reason in reasons:
         print(f"milepost: {reason}", file=sys.stderr)  # noqa: T201  # for people, whatever the log's format is
     return 1 if reasons else 0

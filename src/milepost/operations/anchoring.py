@@ -54,11 +54,14 @@ def anchor(engine: Engine, publisher: Publisher | None, key: Ed25519PrivateKey, 
 
 
 def _follow(file: Path, bodies: list[str]) -> None:
-    """Append what the file has not; it must be a beginning of what was signed."""
-    known = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    if known != bodies[: len(known)]:
+    """Append what the file has not; it must be a beginning of what was signed.
+
+    The beginning may end within a line: a full disk takes a part of what is written.
+    """
+    known, signed = file.read_bytes() if file.exists() else b"", "".join(f"{body}\n" for body in bodies).encode()
+    if not signed.startswith(known):
         raise AnchorError(f"{file} holds other anchors than the database: one of the two was changed; keep both")
-    with file.open("a", encoding="utf-8") as out:
-        out.writelines(body + "\n" for body in bodies[len(known) :])
+    with file.open("ab") as out:
+        out.write(signed[len(known) :])
         out.flush()
         os.fsync(out.fileno())

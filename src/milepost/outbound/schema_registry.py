@@ -144,15 +144,15 @@ def schemas_of(settings: Settings) -> SchemaRegistry | None:
 def adopt(settings: Settings, *, wait: bool = False) -> None:
     """Read and write with the ids of the registry that the settings name; nothing where they name none.
 
-    Before anything is read or written, and not from within a running event loop. `wait`: for a registry that is away.
-    Raises `AwayError` without it, and `UnregisteredError`.
+    Before anything is read or written, and not from within a running event loop. `wait`: for a registry that is away,
+    and for our schemas in it; without it raises `AwayError` or `UnregisteredError`.
     """
     registry = schemas_of(settings)
     while registry is not None:
         try:
             records.adopt(asyncio.run(registry.load()))
             return
-        except AwayError as error:
+        except (AwayError, UnregisteredError) as error:
             if not wait:
                 raise
             _log.warning("waiting for the schema registry", found=str(error), again_in_s=_PAUSE_S)
