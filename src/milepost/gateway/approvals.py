@@ -43,8 +43,8 @@ def approvals(
     limit: Limit = None,
     cursor: Cursor = None,
 ) -> Response:
-    """The newest request of each step that asks somebody, the most urgent first; `available_actions` says what the
-    key's person may do. After an escalation it is the request of the role that it went on to."""
+    """Of each step and role that is asked the newest request, the most urgent first; `available_actions` says what the
+    key's person may do. After an escalation both roles are asked; the signature of either takes the step off."""
     tenant = None if caller.tenant == EVERY else caller.tenant
     if tenant is not None:
         learn(doors)

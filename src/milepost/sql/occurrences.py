@@ -1,6 +1,7 @@
 """What the ledger knows of one occurrence of one milestone, at a cost that does not grow with how many there are."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 from sqlalchemy import ColumnElement, Engine, func, select
 
@@ -32,17 +33,16 @@ class Occurrences:
     def requests(self, engagement: str, milestone: str, occurrence: str | None) -> list[ApprovalRequest]:
         """What signers were asked and how it went on, in order."""
         column = tables.approval_requests.c
-        query = (
-            select(tables.approval_requests)
-            .where(
-                column.engagement_id == engagement,
-                column.milestone_id == milestone,
-                same(column.occurrence_id, occurrence),
-            )
-            .order_by(column.record_offset)
+        query = select(tables.approval_requests).where(
+            column.engagement_id == engagement,
+            column.milestone_id == milestone,
+            same(column.occurrence_id, occurrence),
         )
         with reading(self._engine) as connection:
-            return [record(ApprovalRequest, dict(row)) for row in connection.execute(query).mappings()]
+            rows = connection.execute(query).mappings().all()
+        # Here: the database would rather walk all of an engagement's requests in order than sort these few.
+        rows = sorted(rows, key=itemgetter("record_offset"))
+        return [record(ApprovalRequest, dict(row)) for row in rows]
 
     def status(self, engagement: str, milestone: str, occurrence: str | None) -> MilestoneStatus | None:
         """Where it stands; None if it was never heard of."""

@@ -1,11 +1,21 @@
-"""What people are asked to sign, over all engagements: the newest request of each step, the most urgent first."""
+"""What people are asked to sign, over all engagements: of each step and role the newest request."""
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Engine, FromClause, case, column, func, literal, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Engine,
+    FromClause,
+    case,
+    column,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
-from milepost.core.calendar import END_OF_TIME
 from milepost.core.outputs import ApprovalRequest
 from milepost.sql import tables
 from milepost.sql.engine import reading
@@ -29,30 +39,34 @@ def open_requests(
     role: str | None = None,
     asking: bool = True,
 ) -> Page[ApprovalRequest]:
-    """Requests that ask somebody now, or (`asking` False) how those ended that do not; the key is (due, engagement,
-    record offset), where what is never due comes last.
+    """Requests that ask somebody now, the most urgent first, or (`asking` False) how those ended that do not; the key
+    is (due, engagement, record offset), where what is never due comes last and what has ended is due no more (0).
 
     `tenant` None: of everybody; `patterns` are globs, any of which has to admit the engagement; `person` is one of
     those whom the request asks. Raises `UnavailableError`.
     """
-    found = tables.approval_requests.alias("found")
-    due = func.coalesce(found.c.due_at, literal(END_OF_TIME)).label("due")
-    asks = found.c.kind.in_(ASKING)
-    query = select(found, due).where(asks if asking else ~asks, _newest(found))
-    query = query.where(or_(*(like(engine, found.c.engagement_id, pattern) for pattern in patterns)))
+    found = tables.approval_requests
+    place = tables.open_requests if asking else found
+    due = place.c.due_at if asking else literal(0)
+    query = select(found, due.label("due"))
+    if asking:
+        query = query.join_from(place, found, place.c.request_id == found.c.request_id)
+    else:
+        query = query.where(found.c.kind.not_in(ASKING), _newest(found))
+    query = query.where(or_(*(like(engine, place.c.engagement_id, pattern) for pattern in patterns)))
     if engagement is not None:
-        query = query.where(found.c.engagement_id == engagement)
+        query = query.where(place.c.engagement_id == engagement)
     if tenant is not None:
         row = engagement_tenants.c
-        mine = (row.engagement_id == found.c.engagement_id) & (row.tenant == tenant)
+        mine = (row.engagement_id == place.c.engagement_id) & (row.tenant == tenant)
         query = query.where(select(row.tenant).where(mine).exists())
     if role is not None:
-        query = query.where(found.c.role == role)
+        query = query.where(place.c.role == role)
     if person is not None:
         query = query.where(_among(engine, found.c.people, person))
-    order = (due, found.c.engagement_id, found.c.record_offset)
+    order = (due, place.c.engagement_id, place.c.record_offset)[0 if asking else 1 :]  # as the indexes have them
     if after is not None:
-        query = query.where(tuple_(*order) > tuple_(*after))
+        query = query.where(tuple_(*order) > tuple_(*after[-len(order) :]))
     with reading(engine) as connection:
         rows = connection.execute(query.order_by(*order).limit(most + 1)).mappings().all()
     end = None

@@ -42,6 +42,7 @@ __all__ = [
     "invoice_lines",
     "metadata",
     "milestone_status",
+    "open_requests",
     "operator_actions",
     "retention_events",
     "sink_offsets",
@@ -182,6 +183,23 @@ approval_requests = Table(
     _by_place(),
     Index(None, "engagement_id", "milestone_id", "occurrence_id"),
     Index(None, "engagement_id", "record_offset"),
+)
+
+# Which of them ask somebody now, by step and role: kept with each batch (`waiting.py`), so that a page of what waits
+# costs what it shows and not what was ever asked. `due_at` is the end of time where nothing is due.
+open_requests = Table(
+    "open_requests",
+    metadata,
+    _text("engagement_id", key=True),
+    _text("milestone_id", key=True),
+    _text("occurrence_id", key=True),
+    _whole("submission", key=True),
+    _whole("step", key=True),
+    _text("role", key=True),
+    _text("request_id"),
+    _whole("due_at"),
+    _whole("record_offset"),
+    Index(None, "due_at", "engagement_id", "record_offset"),
 )
 
 milestone_status = Table(

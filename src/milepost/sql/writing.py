@@ -20,6 +20,7 @@ from sqlalchemy.exc import DataError
 
 from milepost.sql import tables
 from milepost.sql.engine import reading, writing
+from milepost.sql.waiting import follow
 
 __all__ = ["ContradictionError", "Move", "Row", "StatusKey", "TakenOverError", "next_offsets", "store"]
 
@@ -98,6 +99,7 @@ def _store(
         for table, rows in added.items():
             if rows and write.add(table, rows) != len(rows):
                 write.compare(table, rows)
+        follow(connection, added.get(tables.approval_requests, ()))
         if upserts:
             write.replace(tables.milestone_status, upserts)
         for key in (key for key, row in statuses.items() if row is None):
