@@ -15,6 +15,7 @@ from milepost.kafka.tailing import Tail
 from milepost.settings import Settings
 
 ROOT = Path(__file__).parents[2]
+SHUTDOWN_S = 15
 
 # The machine's time is wrong by what stands in a file, milliseconds.
 PROGRAM = """
@@ -30,7 +31,7 @@ def now_ms():
 
 logs.configure("info", "json")
 chosen = settings.load()
-sys.exit(hosting.host([lambda: ClockService(chosen, now_ms)], shutdown_timeout_s=15))
+sys.exit(hosting.host([lambda: ClockService(chosen, now_ms)], shutdown_timeout_s=int(sys.argv[2])))
 """
 
 
@@ -68,7 +69,7 @@ def instance(settings: Settings, folder: Path, name: str, offset_ms: int = 0) ->
     with (
         log.open("wb") as stream,
         subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(error_file)],
+            [sys.executable, "-c", PROGRAM, str(error_file), str(SHUTDOWN_S)],
             cwd=folder, env=os.environ | environment, stdout=stream, stderr=stream,
         ) as process,
     ):  # fmt: skip

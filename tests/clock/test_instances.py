@@ -11,7 +11,8 @@ from milepost import settings
 from milepost.kafka.admin import Topics
 from milepost.kafka.ticking import Ticks, machine_ms
 from milepost.settings import Settings
-from tests.clock.instances import instance, ticks, until
+from tests.brokers import running_kafka
+from tests.clock.instances import SHUTDOWN_S, instance, ticks, until
 
 pytestmark = pytest.mark.kafka
 SECOND = 1_000_000
@@ -127,3 +128,20 @@ def test_ticks_are_in_order_for_every_pair(chosen: Settings) -> None:
     assert sender.stand().latest == {0: 3, 1: 2, 2: 3, 3: None}, "an earlier one does not turn time back"
     sender.close()
     assert all(a < b for a, b in pairwise(ticks(chosen)[0]))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_broker_that_freezes_does_not_hold_up_the_end(tmp_path: Path, topic_prefix: str) -> None:
+    """The clients would wait for its answers longer than the shutdown may take."""
+    with running_kafka() as cluster:
+        chosen = settings.load(
+            bootstrap_servers=cluster.bootstrap_servers, topic_prefix=topic_prefix, clock_interval_ms=1_000
+        )
+        Topics(chosen).apply()
+        with instance(chosen, tmp_path, "only") as only:
+            until(only.leads)
+            cluster.kill(1, signal.SIGSTOP)
+            only.process.send_signal(signal.SIGTERM)
+            assert only.process.wait(SHUTDOWN_S + 10) == 0
+            cluster.kill(1, signal.SIGCONT)

@@ -12,7 +12,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, sys, threading, time
 from milepost.observe import hosting, logs
 
 class Service:
@@ -22,6 +22,8 @@ class Service:
         print(self.name, "runs", flush=True)
         if self.how == "refuses":
             raise hosting.StoppedError("cannot be right:\\n  the reason")
+        if self.how == "leaves a thread":
+            threading.Thread(target=time.sleep, args=[600]).start()
         if self.how == "breaks":
             raise ZeroDivisionError("a bug")
         await self.stopping.wait()
@@ -84,6 +86,14 @@ def test_an_end_that_takes_too_long_is_cut_off_with_status_1() -> None:
     assert process.returncode == 1
     assert time.monotonic() - before < 10
     assert "did not end within" in err.splitlines()[-1]
+
+
+def test_a_thread_that_waits_for_ever_does_not_outlast_the_limit() -> None:
+    process = started(2, "leaves a thread")
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    assert "0 ended" in out
 
 
 def test_a_second_signal_ends_at_once() -> None:

@@ -39,7 +39,8 @@ def host(services: Sequence[Callable[[], Service]], *, shutdown_timeout_s: float
     """Run services, made inside the event loop, until SIGTERM, SIGINT or an end of their own; the exit status.
 
     0: ended as asked. 1: a service stopped by itself (its maker may say so too), its reason is the last line on stderr,
-    or the end took longer than `shutdown_timeout_s`.
+    or the end took longer than `shutdown_timeout_s`. The process has to end now, and does so within that time even
+    where a client's thread still waits for a broker that is frozen.
     """
     reasons = uvloop.run(_host(services, shutdown_timeout_s))
     for reason in reasons:
@@ -62,7 +63,7 @@ async def _host(makers: Sequence[Callable[[], Service]], shutdown_timeout_s: flo
         ending.begin()
         await asyncio.wait(tasks)
     finally:
-        ending.over()
+        ending.over(tasks)
     reasons = []
     for task in tasks:
         error = task.exception()
@@ -79,6 +80,7 @@ class _Ending:
     def __init__(self, services: Sequence[Service], limit_s: float) -> None:
         self._services, self._limit_s = services, limit_s
         self._timer: threading.Timer | None = None
+        self._status: int | None = None  # once every service has ended
 
     def asked(self, number: int) -> None:
         """A signal came."""
@@ -98,11 +100,12 @@ class _Ending:
         for service in self._services:
             service.stop()
 
-    def over(self) -> None:
-        """Everything ended."""
-        if self._timer is not None:
-            self._timer.cancel()
+    def over(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Everything ended; the limit goes on for what the interpreter waits for, the threads of clients."""
+        if all(task.done() for task in tasks):
+            self._status = 1 if any(task.cancelled() or task.exception() for task in tasks) else 0
 
     def _leave(self, why: str) -> None:
-        os.write(2, f"milepost: {why}; left without finishing\n".encode())
-        os._exit(1)
+        if self._status is None:
+            os.write(2, f"milepost: {why}; left without finishing\n".encode())
+        os._exit(1 if self._status is None else self._status)
