@@ -10,7 +10,7 @@ jars = ops/kafka/kafka.sh libs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check fmt test-kafka chaos nightly golden bench kafka up lock clean
+.PHONY: help demo test check fmt test-kafka chaos nightly fuzz golden bench kafka up lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ chaos: .venv/installed ## Run the tests that kill and freeze workers, for ten mi
 
 nightly: .venv/installed ## Compare the fold with the oracle on 20,000 random engagements (half an hour)
 	$(bin)/python -m tests.properties.hunt 20000 $(ARGS)
+
+fuzz: .venv/installed ## Feed every parser a million inputs altogether (an hour; ARGS="-k webhook": some of them)
+	FUZZ_TIMES=$${FUZZ_TIMES:-200} $(bin)/pytest --timeout 0 -k s34 $(ARGS)
 
 check: .venv/installed ## Lint, check formats, types, the layers' contracts and the schemas' compatibility
 	$(bin)/ruff check

@@ -19,7 +19,14 @@ LEFT_OUT = pytest.StashKey[Counter[str]]()
 
 # No deadline: two busy cores make an honest test slow. In CI the same examples every time, so that a red build is about
 # the change; on a developer's machine new ones each run, which is where new faults are found.
-hypothesis.settings.register_profile("milepost", deadline=None, print_blob=True, derandomize=IN_CI)
+# `make fuzz` has many times as many.
+hypothesis.settings.register_profile(
+    "milepost",
+    deadline=None,
+    print_blob=True,
+    derandomize=IN_CI,
+    max_examples=100 * int(os.environ.get("FUZZ_TIMES", "1")),
+)
 hypothesis.settings.load_profile("milepost")
 
 

@@ -58,7 +58,9 @@ def read_by_fastavro(record: str, body: bytes) -> Any:
 
 any_record = st.one_of([st.tuples(st.just(record), record_values(SHAPES[record])) for record in RECORDS])
 property_test = settings(
-    max_examples=300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None
+    max_examples=3 * settings.default.max_examples,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    deadline=None,
 )
 
 
@@ -130,13 +132,13 @@ def test_flipped_bits_are_read_or_refused(pair: tuple[str, Any], bits: list[int]
 
 @given(st.sampled_from(RECORDS), st.binary(max_size=120))
 @property_test
-def test_random_bytes_behind_a_good_prefix_are_read_or_refused(record: str, body: bytes) -> None:
+def test_s34_random_bytes_behind_a_good_prefix_are_read_or_refused(record: str, body: bytes) -> None:
     refuses_or_reads(TOPIC_OF_RECORD[record], installed().current(record).id.to_bytes(5, "big") + body)
 
 
 @given(st.sampled_from(sorted(TOPIC_OF_RECORD.values())), st.binary(max_size=60))
 @property_test
-def test_random_bytes_are_refused_or_read(topic: str, value: bytes) -> None:
+def test_s34_random_bytes_are_refused_or_read(topic: str, value: bytes) -> None:
     refuses_or_reads(topic, value)
 
 

@@ -171,7 +171,7 @@ def test_a_message_quotes_the_value_and_says_what_is_expected() -> None:
 
 
 @given(st.one_of(st.text(max_size=45), st.from_regex(r"[+-]?[0-9]{1,20}(\.[0-9]{1,10})?([eE][+-]?[0-9]{1,3})?")))
-def test_a_decimal_that_passes_is_one_that_the_rules_can_compute_with(text: str) -> None:
+def test_s34_a_decimal_that_passes_is_one_that_the_rules_can_compute_with(text: str) -> None:
     if check_decimal("value", text) is None:
         assert len(money.canonical(text)) <= 80
         assert money.percent(text) == money.percent(money.canonical(text))

@@ -27,7 +27,7 @@ JSON = st.recursive(
     max_leaves=20,
 )
 HEADER = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=60)
-WIDE = settings(max_examples=300)
+WIDE = settings(max_examples=3 * settings.default.max_examples)
 
 
 def request(**headers: str) -> Request:
@@ -97,7 +97,6 @@ def test_s34_a_path_of_a_message_is_a_pointer(parts: list[str | int]) -> None:
     assert pointer_of(path) == pointer(*parts)
 
 
-@settings(max_examples=150)
 @given(
     st.sampled_from(TOPICS), JSON | st.dictionaries(st.sampled_from(["event_id", "source", "value", "contract"]), JSON)
 )
