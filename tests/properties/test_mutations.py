@@ -80,7 +80,9 @@ FAULTS = {
     "the termination ends nothing": Fault(
         43, "engagement.py", "if self.account.terminated_at is None else", "if True else"
     ),
-    "an older report replaces a newer one": Fault(24, "intake.py", "if report.at < last.at:", "if False:"),
+    "an older report replaces a newer one": Fault(
+        24, "reports.py", "last is not None and report.at < last.at", "False"
+    ),
     "decisions of an instant count one by one": Fault(
         32,
         "entitlement.py",

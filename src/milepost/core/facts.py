@@ -137,6 +137,7 @@ class Occurrence(msgspec.Struct, array_like=True):
     owed: list[Owed] = []
     disputed_minor: int = 0  # in disputes that are open
     dispute_lines: dict[str, int] = {}  # dispute id -> credits raised
+    superseded: list[Report] = []  # refused as such; a termination may leave out what superseded them
 
 
 class KpiValue(msgspec.Struct, frozen=True, array_like=True):

@@ -6,7 +6,7 @@ An intake says what became of the event and which milestones it concerns; it rai
 import re
 from collections.abc import Iterable
 
-from milepost.core import amendments, disputes, money, time_and_materials
+from milepost.core import amendments, disputes, money, reports, time_and_materials
 from milepost.core.calendar import END_OF_TIME
 from milepost.core.contract import Milestone, RateCard
 from milepost.core.engagement import Engagement
@@ -43,9 +43,9 @@ def take(engagement: Engagement) -> Intake:
         return refused("OUTSIDE_WINDOW")
     signs_off = isinstance(event, ApprovalDecision) and event.milestone_id == SIGNOFF.milestone
     if account.terminated_at is not None and engagement.at > account.terminated_at and not signs_off:
-        # It takes its place among its kind all the same, where nothing reads it: one that came just before the
-        # termination was known has its place there too, and must not make a difference.
-        if not isinstance(event, DisputeEvent):  # a dispute is not among others: what it says would be done
+        if not isinstance(event, DisputeEvent | MilestoneEvent):
+            # It takes its place among its kind all the same, where nothing reads it: one that came just before the
+            # termination was known has its place there too, and must not make a difference.
             _fact(engagement, event)
         return refused("ENGAGEMENT_CLOSED")
     return _fact(engagement, event)
@@ -89,6 +89,7 @@ def _lifecycle(engagement: Engagement, event: EngagementEvent) -> Intake:
         if account.terminated_at is not None:
             return refused("DUPLICATE")
         account.terminated_at = event.occurred_at
+        reports.terminate(engagement, event.occurred_at)
         time_and_materials.recount(engagement)
         return Intake(APPLIED, concerned=everything(engagement))
     suspended = event.change == "SUSPENDED"
@@ -143,17 +144,11 @@ def _report(engagement: Engagement, event: MilestoneEvent) -> Intake:
     rivals = [known for known in part.reports + part.lower if known.at == report.at]
     if any(_says_the_same(definition, report, known) for known in rivals):
         return refused("DUPLICATE")
-    last = part.reports[-1] if part.reports else None
-    if last is not None:
-        if report.at < last.at:
-            return refused("SUPERSEDED")
-        if event.kind == "REPORTED" and money.percent(report.completion) < money.percent(last.completion):
-            part.lower.append(report)
-            engagement.save_occurrence(place, part)
-            return refused("LOWER_COMPLETION")
-    part.reports.append(report)
+    if any(_says_the_same(definition, report, known) for known in part.superseded if known.at == report.at):
+        return refused("SUPERSEDED")
+    reason = reports.enter(part, report)
     engagement.save_occurrence(place, part)
-    return Intake(APPLIED, concerned=(place,))
+    return Intake(APPLIED, concerned=(place,)) if reason is None else refused(reason)
 
 
 def _occurrence(engagement: Engagement, event: MilestoneEvent | ApprovalDecision) -> Intake | None:

@@ -89,6 +89,8 @@ class Facts:
                 case EngagementEvent() if event.change == "AMENDED" and event.occurred_at >= opens:
                     self.amended += [event] if self.terminated is None or event.occurred_at <= self.terminated else []
                 case MilestoneEvent() if event.occurred_at >= opens and not without(event):
+                    if event.milestone_id != SIGNOFF and event.occurred_at > (self.terminated or event.occurred_at):
+                        continue  # as if it had never come
                     key = (event.milestone_id, event.occurrence_id)
                     _take_report(self.reports.setdefault(key, []), said.setdefault(key, set()), event)
                 case ApprovalDecision() if event.decided_at >= opens:
@@ -105,13 +107,10 @@ class Facts:
             self._close(self.terminated)
 
     def _close(self, at: int) -> None:
-        """What is dated after the termination does not count; it did take its place in the order of its kind.
+        """What is dated after the termination does not count; but for reports it did take its place among its kind.
 
         The sign-off is what retention waits for then.
         """
-        for key in self.reports:
-            if key[0] != SIGNOFF:
-                self.reports[key] = [report for report in self.reports[key] if report.at <= at]
         for key in self.decisions:
             if key[0] != SIGNOFF:
                 self.decisions[key] = [d for d in self.decisions[key] if d.decided_at <= at]
