@@ -12,8 +12,22 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 
 PROGRAM = """
-import asyncio, sys, threading, time
+import asyncio, gc, sys, threading, time, weakref
 from milepost.observe import hosting, logs
+
+made_at_start = [[]]
+
+class Loop:
+    def __init__(self):
+        self.itself = self
+
+def what_is_collected():
+    print("start left alone:", all(one is not made_at_start for one in gc.get_objects()))
+    loop = weakref.ref(Loop())
+    kept = []
+    while loop() is not None and len(kept) < 100_000:
+        kept.append([])
+    print("loop collected:", loop() is None, flush=True)
 
 class Service:
     def __init__(self, name, how):
@@ -24,6 +38,8 @@ class Service:
             raise hosting.StoppedError("cannot be right:\\n  the reason")
         if self.how == "leaves a thread":
             threading.Thread(target=time.sleep, args=[600]).start()
+        if self.how == "collects":
+            what_is_collected()
         if self.how == "breaks":
             raise ZeroDivisionError("a bug")
         await self.stopping.wait()
@@ -105,3 +121,12 @@ def test_a_second_signal_ends_at_once() -> None:
     _, err = process.communicate(timeout=20)
     assert process.returncode == 1
     assert "SIGINT came a second time" in err.splitlines()[-1]
+
+
+def test_the_collector_leaves_alone_what_a_start_made_and_takes_what_came_later() -> None:
+    with started(20, "collects") as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline(), process.stdout.readline()]
+        process.terminate()
+        assert process.wait(timeout=60) == 0
+    assert said == ["start left alone: True\n", "loop collected: True\n"]
