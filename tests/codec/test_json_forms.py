@@ -136,6 +136,8 @@ WRONG = {
         ({"kind": ["REPORTED"]}, "kind: a list; expected REPORTED"),
         ({"occured_at": "x"}, "occured_at: no field of MilestoneEvent; did you mean occurred_at?"),
         ({"zzz": 1}, "zzz: no field of MilestoneEvent; expected event_id"),
+        ({"a\nb": 1}, r"a\nb: no field of MilestoneEvent; expected event_id"),
+        ({"x" * 70: 1}, "x" * 64 + "...: no field of MilestoneEvent"),
         ({"occurred_at": "2026-03-31"}, f'occurred_at: "2026-03-31"; {INSTANT_EXPECTED}'),
         ({"occurred_at": 1774972800}, f"occurred_at: the number 1774972800; {INSTANT_EXPECTED}"),
         ({"attributes": {"charge": 250}}, f'attributes.charge: the number 250; {QUOTE_IT} "250"'),

@@ -1,7 +1,4 @@
-"""What random engagements are made of beyond one fixed fee: named groups, so that each can be left out.
-
-A group is switched on when the fold has what it needs.
-"""
+"""What random engagements are made of beyond one fixed fee: named groups, so that each can be left out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,12 +34,14 @@ from milepost.core.contract import (
     Tier,
 )
 
-# What the fold and the oracle are known to agree on.
-SUPPORTED = frozenset(
+GROUPS = frozenset(
     {
         "alternatives",
+        "amendments",
         "amounts",
         "clawback",
+        "conflicts",
+        "deadlines",
         "disputes",
         "exempt",
         "hours",
@@ -57,8 +56,6 @@ SUPPORTED = frozenset(
         "success",
     }
 )
-# What else an engagement may be made of; each shows only what it is about where a group is switched on.
-KNOWN = SUPPORTED | {"amendments", "conflicts", "deadlines"}
 
 FIRST_DAY = date(2026, 3, 25)  # the clocks of Berlin change four days later
 REGULATORS, FILINGS = ("FDA", "EMA"), ("F1", "F2")
@@ -105,7 +102,7 @@ class Features:
     @classmethod
     def some(cls, rng: Random, calm: bool, without: frozenset[str] = frozenset()) -> "Features":
         """A few groups at a time: what they do together shows in few, too."""
-        every = sorted(SUPPORTED - without)
+        every = sorted(GROUPS - without)
         return cls(rng, frozenset(rng.sample(every, min(len(every), rng.choice((0, 1, 1, 2, 2, 3))))), calm)
 
     def has(self, group: str, percent: int = 100) -> bool:

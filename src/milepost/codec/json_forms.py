@@ -109,7 +109,7 @@ def _record(shape: RecordShape, value: object, path: str, problems: list[str]) -
     readers = _readers_of(shape.name, shape)
     if not value.keys() <= readers.keys():
         problems += [
-            f"{prefix}{name}: no field of {shape.name}; {_nearest(str(name), readers)}"
+            f"{prefix}{_on_one_line(str(name))}: no field of {shape.name}; {_nearest(str(name), readers)}"
             for name in value
             if name not in readers
         ]
@@ -126,6 +126,12 @@ def _record(shape: RecordShape, value: object, path: str, problems: list[str]) -
 
 def _default(field: Field) -> Any:
     return () if field.default == [] else dict(field.default) if field.default == {} else field.default
+
+
+def _on_one_line(name: str) -> str:
+    """A name that came from outside, fit for one line."""
+    short = name if len(name) <= 64 else f"{name[:64]}..."
+    return short if short.isprintable() else ascii(short)[1:-1]
 
 
 def _nearest(name: str, known: Mapping[str, object]) -> str:
@@ -250,7 +256,7 @@ def _map(value: object, path: str, problems: list[str]) -> Any:
         problems.append(f"{path}: {shown(value)}; expected an object of strings")
         return None
     return {
-        _string(name, f"{path} (a name)", problems): _string(item, f"{path}.{name}", problems)
+        _string(name, f"{path} (a name)", problems): _string(item, f"{path}.{_on_one_line(str(name))}", problems)
         for name, item in value.items()
     }
 

@@ -121,7 +121,8 @@ def advance(engagement: Engagement, again: bool = False) -> tuple[Place, ...]:
     time_and_materials.recount(engagement, amended=True)
     posting.recount(engagement)
     latest = min(account.known_version, max(account.version + 1, before))
-    return tuple(Place(AMENDMENT, str(version)) for version in range(kept + 1, latest + 1))
+    first = min(kept + 1, latest)  # at least one: where only the signatures' date changed, days may not have come
+    return tuple(Place(AMENDMENT, str(version)) for version in range(first, latest + 1))
 
 
 def _amended(engagement: Engagement) -> range:

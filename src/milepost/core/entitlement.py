@@ -69,6 +69,7 @@ class _Walk:
         self.report: Report | None = None
         self.early: list[tuple[int, Decision]] = []
         self.waits_no_more = False  # for the first submission: a report below the next tier came, or it was dropped
+        self.eased: Submission | None = None  # has all signatures since now, because a policy asks for fewer
         self.found = Assessment()
 
     def define(self, milestone: Milestone) -> None:
@@ -83,6 +84,7 @@ class _Walk:
 
     def follow(self, at: int) -> None:
         """Go on under the terms that are in force at the instant; what is signed stays signed."""
+        self.eased = None
         while self.later and self.later[0].since <= at:
             regime = self.later.pop(0)
             self.define(regime.milestone)
@@ -95,7 +97,10 @@ class _Walk:
                 self.policy = regime.policy
                 for submission in self.found.submissions:
                     if submission.alive:
+                        signed = submission.ballot.complete
                         submission.ballot.govern(regime.policy, regime.since)
+                        if submission.ballot.complete and not signed:
+                            self.eased = submission
                         if not submission.ballot.complete and submission is not self.found.submissions[-1]:
                             submission.close(SUPERSEDED, at)
 
@@ -203,7 +208,7 @@ class _Walk:
             again = again and not (last.end == REJECTED and last.ended_at == at)  # of one time the report comes first
             if last.end != CORRECTED and not again and (last.accepted_at is None or not whole):
                 return
-        if last is not None and last.alive and (self.unsigned or not last.ballot.complete):
+        if last is not None and last.alive and (self.unsigned or not last.ballot.complete or last is self.eased):
             last.close(SUPERSEDED, at)
         reporter = self.report.reported_by if self.report and self.report.kind != "WITHDRAWN" else None
         number = len(self.found.submissions) + 1

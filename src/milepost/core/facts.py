@@ -246,6 +246,7 @@ class Account(msgspec.Struct, array_like=True):
     amended_at: int | None = None  # when the last of the amendments in force was signed
     caught_up_version: int = 0  # up to which versions that govern everything have given back what they leave over
     void: int = 0  # documents that were in force and are not any more
+    suspended_tick: int = 0  # the last tick before the suspension that lasts
 
 
 class ParkedEvent(msgspec.Struct, frozen=True, array_like=True):

@@ -18,6 +18,7 @@ __all__ = [
     "Entry",
     "Hours",
     "Month",
+    "Revision",
     "Tally",
     "entries_of",
     "entry_key",
@@ -40,6 +41,17 @@ class Counted(msgspec.Struct, frozen=True, array_like=True):
     quantity: str
 
 
+class Revision(msgspec.Struct, frozen=True, array_like=True):
+    """What one revision of an entry says."""
+
+    revision: int
+    at: int
+    meter: str
+    quantity: str | None
+    elapsed: int | None
+    milestone: str | None
+
+
 class Entry(msgspec.Struct, array_like=True):
     """Work done, by its highest revision; `said` has the content's hash of every revision that came."""
 
@@ -51,6 +63,38 @@ class Entry(msgspec.Struct, array_like=True):
     milestone: str | None = None  # part of a fixed fee: never billed by the hour
     said: dict[int, bytes] = {}
     counted: Counted | None = None
+    lower: list[Revision] = []  # started before all above them: in force where a termination leaves those out
+
+    def enter(self, revision: Revision) -> bool:
+        """Put a revision that was not said yet in its place; whether it is the one in force."""
+        if revision.revision < self.revision:
+            above = [self.at, *(one.at for one in self.lower if one.revision > revision.revision)]
+            if revision.at < min(above):
+                self._keep([*self.lower, revision], revision)
+            return False
+        self._keep([*self.lower, *([self._now()] if self.revision else [])], revision)
+        self._set(revision)
+        return True
+
+    def leave_out(self, until: int) -> bool:
+        """Forget what started later, as if it had never come; whether there was any."""
+        changed = False
+        while self.revision and self.at > until:
+            del self.said[self.revision]
+            self._set(self.lower.pop() if self.lower else Revision(0, 0, "", None, None, None))
+            changed = True
+        return changed
+
+    def _keep(self, lower: list[Revision], added: Revision) -> None:
+        kept = [one for one in lower if one.revision >= added.revision or one.at < added.at]
+        self.lower = sorted(kept, key=lambda one: one.revision)
+
+    def _now(self) -> Revision:
+        return Revision(self.revision, self.at, self.meter, self.quantity, self.elapsed, self.milestone)
+
+    def _set(self, one: Revision) -> None:
+        self.revision, self.at, self.meter = one.revision, one.at, one.meter
+        self.quantity, self.elapsed, self.milestone = one.quantity, one.elapsed, one.milestone
 
 
 class Tally(msgspec.Struct, array_like=True):

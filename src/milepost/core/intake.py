@@ -6,7 +6,7 @@ An intake says what became of the event and which milestones it concerns; it rai
 import re
 from collections.abc import Iterable
 
-from milepost.core import amendments, disputes, money, reports, time_and_materials
+from milepost.core import amendments, disputes, money, quiet_readings, reports, time_and_materials
 from milepost.core.calendar import END_OF_TIME
 from milepost.core.contract import Milestone, RateCard
 from milepost.core.engagement import Engagement
@@ -43,7 +43,7 @@ def take(engagement: Engagement) -> Intake:
         return refused("OUTSIDE_WINDOW")
     signs_off = isinstance(event, ApprovalDecision) and event.milestone_id == SIGNOFF.milestone
     if account.terminated_at is not None and engagement.at > account.terminated_at and not signs_off:
-        if not isinstance(event, DisputeEvent | MilestoneEvent):
+        if not isinstance(event, DisputeEvent | MilestoneEvent | UsageEvent):
             # It takes its place among its kind all the same, where nothing reads it: one that came just before the
             # termination was known has its place there too, and must not make a difference.
             _fact(engagement, event)
@@ -102,6 +102,7 @@ def _lifecycle(engagement: Engagement, event: EngagementEvent) -> Intake:
         return refused("SUPERSEDED")  # an old one, sent again
     account.suspended, account.suspension_changed_at = suspended, event.occurred_at
     if suspended:
+        account.suspended_tick = engagement.last_tick
         account.pauses.append((event.occurred_at, END_OF_TIME))
     elif account.pauses:
         account.pauses[-1] = (account.pauses[-1][0], event.occurred_at)
@@ -220,14 +221,17 @@ def _measurement(engagement: Engagement, event: KpiEvent) -> Intake:
         if (known.revision, known.final) == (value.revision, value.final):
             same = money.canonical(known.value) == money.canonical(value.value) and known.unit == value.unit
             return refused("DUPLICATE" if same else "CONFLICTING_VALUES")
+    users = engagement.agreed.measured.get(event.kpi_id, ())
+    quiet = bool(users) and quiet_readings.is_quiet(engagement, users, event.kpi_id, value)
     facts.values.append(value)
     engagement.staged.save(bucket, facts)
     if first:
         buckets = [*engagement.buckets(event.kpi_id), kpis.bucket(value)]
         engagement.staged.save(buckets_key(engagement.name, event.kpi_id), buckets)
-    users = engagement.agreed.measured.get(event.kpi_id, ())
     if not users:
         return refused("NOT_USED")
+    if quiet:
+        return Intake(APPLIED)
     concerned = tuple(place for name in users for place in _measured(engagement, name, value))
     rank = (value.revision, value.final)
     above = [known for known in rivals if (known.revision, known.final) > rank and known.at <= value.at]

@@ -25,6 +25,7 @@ from milepost.core.hours import (
     Entry,
     Hours,
     Month,
+    Revision,
     Tally,
     entries_of,
     entry_key,
@@ -54,25 +55,20 @@ def take(engagement: Engagement, event: UsageEvent) -> tuple[str, str | None]:
     known = entry.said.get(event.revision)
     if known is not None:
         return "REFUSED", "DUPLICATE" if known == digest else "CONFLICTING_VALUES"
-    if event.revision < entry.revision:
-        entry.said[event.revision] = digest
-        engagement.staged.save(key, entry)
-        return "REFUSED", "SUPERSEDED"
-    if event.milestone_id is not None:
-        if event.milestone_id not in engagement.agreed.milestones:
-            return "PARKED", "UNKNOWN_MILESTONE"
-    elif _rate(engagement, event.meter, event.started_at) is None:
-        return "PARKED", "UNKNOWN_METER"
+    if event.revision > entry.revision:  # else what it names need not be known
+        if event.milestone_id is not None:
+            if event.milestone_id not in engagement.agreed.milestones:
+                return "PARKED", "UNKNOWN_MILESTONE"
+        elif _rate(engagement, event.meter, event.started_at) is None:
+            return "PARKED", "UNKNOWN_METER"
     entry.said[event.revision] = digest
-    entry.revision, entry.at, entry.meter, entry.milestone = (
-        event.revision,
-        event.started_at,
-        event.meter,
-        event.milestone_id,
+    elapsed = None if event.ended_at is None else event.ended_at - event.started_at
+    in_force = entry.enter(
+        Revision(event.revision, event.started_at, event.meter, event.quantity, elapsed, event.milestone_id)
     )
-    entry.quantity = event.quantity
-    entry.elapsed = None if event.ended_at is None else event.ended_at - event.started_at
     engagement.staged.save(key, entry)
+    if not in_force:
+        return "REFUSED", "SUPERSEDED"
     _count(engagement, entry, engagement.cause)
     return "APPLIED", None
 
@@ -85,7 +81,10 @@ def recount(engagement: Engagement, amended: bool = False) -> None:
     staged = engagement.staged
     for key in staged.keys(*entries_of(engagement.name)):
         entry = staged.load(key, Entry)
-        if entry is not None and _count(engagement, entry, engagement.cause):
+        if entry is None:
+            continue
+        left_out = entry.leave_out(engagement.until)
+        if _count(engagement, entry, engagement.cause) or left_out:
             staged.save(key, entry)
     months = [key.decode().rpartition("/")[2] for key in staged.keys(*months_of(engagement.name))] if amended else []
     if months:
@@ -199,14 +198,27 @@ def _changed(engagement: Engagement, month: str) -> None:
 
 def _schedule(engagement: Engagement, hours: Hours) -> None:
     """See to it that the next run takes place; an engagement without changed months costs no tick."""
+    if hours.due_at is None and not hours.waiting:
+        tick, zone = engagement.last_tick, engagement.agreed.zone
+        if _is_missed(engagement, hours):
+            hours.waiting = True
+        else:
+            hours.due_at = usage.month_end(usage.month_of(tick, zone), zone) if _is_seen(hours, tick) else 0
+            engagement.staged.save(due_key(hours.due_at, engagement.name, Place(TIME)), b"")
     engagement.staged.save(hours_key(engagement.name), hours)
-    if hours.due_at is not None or hours.waiting:
-        return
-    tick, zone = engagement.last_tick, engagement.agreed.zone
-    # hours that only an amendment agreed on: any tick was after the opening, if there was one
-    seen = tick > (-END_OF_TIME if hours.opened_tick is None else hours.opened_tick)
-    hours.due_at = usage.month_end(usage.month_of(tick, zone), zone) if seen else 0
-    engagement.staged.save(due_key(hours.due_at, engagement.name, Place(TIME)), b"")
+
+
+def _is_seen(hours: Hours, tick: int) -> bool:
+    """Whether a tick came after the opening; where only an amendment agreed on hours, any was, if there was one."""
+    return tick > (-END_OF_TIME if hours.opened_tick is None else hours.opened_tick)
+
+
+def _is_missed(engagement: Engagement, hours: Hours) -> bool:
+    """Whether a run fell into the suspension that lasts: the first tick, or the first of a month."""
+    before, tick, zone = engagement.account.suspended_tick, engagement.last_tick, engagement.agreed.zone
+    if not engagement.account.suspended or tick == before:
+        return False
+    return not _is_seen(hours, before) or usage.month_of(tick, zone) > usage.month_of(before, zone)
 
 
 def _run(engagement: Engagement, hours: Hours) -> None:

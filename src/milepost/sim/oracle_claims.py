@@ -45,6 +45,7 @@ class Walk:
         self.votes = Votes(terms, key, deadlines, facts.clock)
         self.decisions = facts.decisions.get(key, [])
         self.percent, self.price, self.grown_at = _NONE, Fraction(0), 0
+        self.turn = (0, 0)  # the instant that is looked at, and which of several reports of that time
         self.milestone: Milestone
         self.agreed = False  # whether the version in force has the milestone
         self.billed: object = None  # the period of the value that a success fee was accepted for
@@ -62,8 +63,8 @@ class Walk:
             if milestone is not None:
                 self.milestone = self.gates.milestone = milestone
                 self._follow(at)
-            for reports, signs in self._turns(at):
-                self.gates.reports = reports
+            for turn, (reports, signs) in enumerate(self._turns(at)):
+                self.gates.reports, self.turn = reports, (at, turn)
                 if self.percent > 0 or milestone is not None:
                     self._lower(at)
                 if milestone is not None:
@@ -202,7 +203,7 @@ class Walk:
         self.gates.milestone = self.milestone
         gates = self.milestone.requires + self.milestone.depends_on
         corrects = any(report.at == at and report.event.kind != "REPORTED" for report in self.gates.reports)
-        reported = self.gates.kept(gates, at) if corrects else _ALL
+        reported = self.gates.kept(self.milestone.requires, at) if corrects else _ALL
         for submission in self.result.submissions:
             if submission.ended in (None, "next") and (submission.claim > reported or self._is_below(submission, at)):
                 submission.ended, submission.ended_at, submission.settled_at = "report", at, None
@@ -262,9 +263,10 @@ class Walk:
         if last is not None:
             if last.content == content and not self._again(last, at):
                 return
-            if last.ended is None and claim < last.claim:
+            if last.ended is None and claim < last.claim and at not in self.terms.starts():
                 return  # a gate fell that may come back
-            if last.ended is None and last.reopened and last.settled_at is not None and claim <= last.certified:
+            worth = claim <= last.certified and quote.price <= last.quote.price
+            if last.ended is None and last.reopened and last.settled_at is not None and worth:
                 return  # its signatures still count
             if last.ended is None:
                 # Settled: the next one does not supersede it; it only is not the one that unnamed decisions meet.
@@ -292,7 +294,8 @@ class Walk:
         if last.ended == "report":
             return True
         if last.settled_at is not None and last.certified < last.claim:
-            return self._claimed_at(at) > last.settled_at
+            earlier = last.settled_in[0] == at and last.settled_in < self.turn  # by a report of the same time
+            return earlier or self._claimed_at(at) > last.settled_at
         return last.ended == "accepted" and (self.percent < last.certified or self.price < last.quote.price)
 
     def _claimed_at(self, at: int) -> int:
@@ -362,7 +365,7 @@ class Walk:
         ]
         least = reach(self.milestone, min([submission.claim, *certified]))
         if submission.settled_at is None or submission.certified != least:
-            submission.settled_at, submission.certified = at, least
+            submission.settled_at, submission.settled_in, submission.certified = at, self.turn, least
 
     def _accept(self, at: int, seen: int) -> None:
         """What is settled and not closed becomes accepted when all gates hold; it never takes anything back.

@@ -81,7 +81,7 @@ class Disputes:
 
     def meet(self, lines: Lines, opens: int, terminated: int | None) -> bool:
         """Whether one of the events that waited for its line changes what is upheld now."""
-        for event in self.parked:
+        for event in list(self.parked):
             line = lines.get(event.line_id)
             if line is None:
                 continue

@@ -45,7 +45,7 @@ def value_at(facts: Facts, gates: Iterable[KpiGate], at: int, month: str | None,
     named = [event for event in best.values() if _latest(facts, event) == latest]
     if len({exact(event.value) for event in named}) > 1:
         return None
-    first = min(named, key=lambda event: event.observed_at)
+    first = min(named, key=lambda event: (event.observed_at, event.source))
     return Value(exact(first.value), first.observed_at, first)
 
 

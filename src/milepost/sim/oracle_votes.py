@@ -61,6 +61,7 @@ class Submission:
     deemed: dict[int, int] = field(default_factory=dict)  # since when silence stands for signatures
     answered: set[int] = field(default_factory=set)  # whose deadline passed after they were signed: it has no effect
     settled_at: int | None = None
+    settled_in: tuple[int, int] = (0, 0)  # the instant, and the turn of it
     ended: str | None = None
     ended_at: int | None = None
     certified: Fraction = _NONE
