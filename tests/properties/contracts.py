@@ -43,7 +43,9 @@ class Chooser:
         self.calm = rng.randrange(100) < 65  # most things go well: there must be money for the rest to go wrong with
         self.zone = rng.choice(("Europe/Berlin", "Europe/Berlin", "America/New_York", "Asia/Tokyo"))
         self.instants = self._instants()
-        self.features = Features.some(rng, self.calm, frozenset(only.get("without", ())))
+        self.features = Features.some(
+            rng, self.calm, frozenset(only.get("without", ())), frozenset(only.get("always", ()))
+        )
 
     def chance(self, percent: int) -> bool:
         return self.rng.randrange(100) < percent

@@ -1,4 +1,4 @@
-"""What random engagements are made of beyond one fixed fee: named groups, so that each can be left out."""
+"""What random engagements are made of beyond one fixed fee: named groups, so that each can be left out or asked for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,10 +100,13 @@ class Features:
     calm: bool
 
     @classmethod
-    def some(cls, rng: Random, calm: bool, without: frozenset[str] = frozenset()) -> "Features":
-        """A few groups at a time: what they do together shows in few, too."""
+    def some(
+        cls, rng: Random, calm: bool, without: frozenset[str] = frozenset(), always: frozenset[str] = frozenset()
+    ) -> "Features":
+        """A few groups at a time: what they do together shows in few, too. `always` are there besides."""
         every = sorted(GROUPS - without)
-        return cls(rng, frozenset(rng.sample(every, min(len(every), rng.choice((0, 1, 1, 2, 2, 3))))), calm)
+        chosen = rng.sample(every, min(len(every), rng.choice((0, 1, 1, 2, 2, 3))))
+        return cls(rng, always.union(chosen), calm)
 
     def has(self, group: str, percent: int = 100) -> bool:
         """Whether the engagement has the group, and this time."""

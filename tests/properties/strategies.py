@@ -57,6 +57,11 @@ class Engagement:
     contract: Contract
     topics: dict[str, list[Event]] = field(default_factory=dict)
 
+    def versions(self) -> list[Contract]:
+        """The contract and what its amendments propose, taken or not."""
+        proposed = [event.terms for event in self.topics["engagements"] if isinstance(event, EngagementEvent)]
+        return [terms for terms in proposed if terms is not None]
+
     def interleaved(self, rng: Random, *, opened_first: bool = False) -> list[Event]:
         """All events in a random order that keeps each topic's own."""
         left = {topic: list(events) for topic, events in self.topics.items() if events}
@@ -78,7 +83,7 @@ def received(events: list[Event]) -> list[Received]:
 
 
 def engagement(seed: int, **only: Any) -> Engagement:
-    """The engagement of a seed. `only`: features to leave out, as `signoff=False`."""
+    """The engagement of a seed. `only`: features to leave out, as `signoff=False`; groups `without`, and `always`."""
     return Maker(Random(seed), only).make(seed)
 
 
@@ -133,6 +138,8 @@ class Maker(Chooser):
         if self.allowed("terminated", 8):
             terminated = EngagementEvent(**self.named(change="TERMINATED", occurred_at=self.moment()))
             events.insert(self.rng.randrange(len(events) + 1), terminated)
+        elif self.features.has("deadlines", 40) and self.only.get("suspended_at_the_end", True):
+            events += self._pauses()
         elif self.allowed("suspended", 15):
             place = self.rng.randrange(len(events) + 1)
             changes = [EngagementEvent(**self.named(change="SUSPENDED", occurred_at=first))]
@@ -144,6 +151,18 @@ class Maker(Chooser):
         if self.chance(5):
             events.append(opened)
         return [opened, *self._repeated(events)]
+
+    def _pauses(self) -> list[Event]:
+        """Time stands still once or twice, as a rule in the order of the dates; now and then to the end."""
+        pauses = self.rng.choice((1, 1, 2))
+        dates = [self.moment() for _ in range(2 * pauses - self.chance(15))]
+        if self.chance(85):
+            dates.sort()
+        changes = ("SUSPENDED", "RESUMED") * pauses
+        return [
+            EngagementEvent(**self.named(change=change, occurred_at=at))
+            for change, at in zip(changes, dates, strict=False)
+        ]
 
     def _reports(self, contract: Contract) -> list[Event]:
         rng = self.rng

@@ -1,12 +1,10 @@
 """Facts of one milestone occurrence -> what is accepted, since when (rules 7, 10 to 15, 18).
 
 A pure function over dated facts: it walks once over the instants that they name and keeps the submissions, their
-signatures and what is accepted. So the order of arrival cannot matter, a repeated event changes nothing, and a late
-fact changes what it would have changed in time.
+signatures and what is accepted. So it makes no difference when, or how often, something arrives.
 
-At one instant deadlines come first, then an amendment's beginning, then the report, then the submission that it
-opens, then decisions in the order in which they arrived, then acceptance; of several
-reports those before the last are accepted, too, where nobody signs.
+At one instant come first deadlines, then an amendment's beginning, the report, the submission that it opens, decisions
+in the order of arrival, acceptance; of several reports those before the last are accepted, too, where nobody signs.
 """
 
 from collections.abc import Callable, Sequence
@@ -305,23 +303,25 @@ class _Walk:
         """What was accepted, lapsed, and needs no new signature to be accepted again."""
         return max((s.ceiling for s in self.found.submissions if s.alive and s.ceiling is not None), default=_NOTHING)
 
-    def accept(self, at: int) -> None:
-        """Accept every settled submission whose gates hold at the instant (rule 10)."""
-        for submission in self.found.submissions:
+    def accept(self, at: int, seen: int) -> None:
+        """Accept every settled submission whose gates hold (rule 10), by what is in force at the instant `seen`."""
+        found = self.found
+        for submission in found.submissions[:: -1 if self.pricing.newest_first(at) else 1]:
             claimed = submission.level if submission.ceiling is None else submission.ceiling
             if (
                 submission.alive
                 and submission.ballot.complete
-                and true_at(self.depends, at, self.report, claimed)
-                and self.required(claimed, at)
-                and self.pricing.claimed(at, self.report, claimed, self.found.level, self.found.basis) is not None
+                and true_at(self.depends, seen, self.report, claimed)
+                and self.required(claimed, seen)
+                and self.pricing.claimed(seen, self.report, claimed, found.level, found.basis) is not None
+                and not (found.level > _NOTHING and self.pricing.lapsed(submission.basis, found.basis))
             ):
                 submission.accepted_at = at
                 level = min(self.certified(submission), claimed)
                 gross = self.pricing.amount(level, submission.basis, at)
                 if self.exceeds(level, submission.basis, gross):
-                    self.found.governing, self.found.governed_at = submission, at
-                    self.found.accept(at, level, submission.basis, gross)
+                    found.governing, found.governed_at = submission, at
+                    found.accept(at, level, submission.basis, gross)
 
     def conclude(self, at: int, last: Report | None) -> Assessment:
         """What was found, once the last instant is over; `last` is the last report, priced or not."""
@@ -363,26 +363,25 @@ def assess(
             dated.setdefault(report.at, ([], []))[0].append(report)
     for place, decision in enumerate(decisions):
         dated.setdefault(decision.at, ([], []))[1].append((place, decision))
-    closings = set(starts(requires))
-    begun = set(begins(requires))
+    closings, begun = set(starts(requires)), set(begins(requires))
     fallen = set(falls(requires)).union(falls(depends))
-    for since in closings.union(begun, starts(depends), begins(depends), fallen, pricing.instants):
+    fired = {at for timer in clock.timers.values() for at in chain.from_iterable(timer.fired)}
+    for since in closings.union(begun, starts(depends), begins(depends), fallen, pricing.instants, fired):
         dated.setdefault(since, ([], []))
-    for timer in clock.timers.values():
-        for instant in chain.from_iterable(timer.fired):
-            dated.setdefault(instant, ([], []))
     for at in sorted(dated):
         if at > until:
             break
         reported, decided = dated[at]
         walk.time_out(at)
+        if at in fired:
+            walk.accept(at, at - 1)  # what is deemed, by what is in force until then
         walk.follow(at)
         for report in reported[:-1]:
             # of several of one time each has its turn: what one of them claimed, the next does not rewrite
             walk.take_report(report, at)
             walk.restate(at)
             walk.open(at, report.kind != "WITHDRAWN")
-            walk.accept(at)
+            walk.accept(at, at)
         if reported:
             walk.take_report(reported[-1], at)
         walk.restate(at)
@@ -392,7 +391,7 @@ def assess(
             claims = bool(reported) and reported[-1].kind != "WITHDRAWN"
             walk.open(at, claims or (at in closings and not (walk.driven or walk.alternative)))
         walk.decide_all(decided, at)
-        walk.accept(at)
+        walk.accept(at, at)
         walk.restate(at)
     for place, decision in enumerate(decisions):
         if decision.at > until:

@@ -68,6 +68,10 @@ class Pricing:
         """Whether the acceptance of `basis` leaves nothing to sign for a claim."""
         return False
 
+    def newest_first(self, at: int) -> bool:
+        """Whether of several claims that become acceptable at once the newest is the one that is accepted."""
+        return False
+
     def amount(self, level: Decimal, basis: Basis, at: int) -> int:
         """The gross to date, in minor units, of `level` percent accepted at the instant `at`."""
         raise NotImplementedError
@@ -123,6 +127,9 @@ class ByVersion(Pricing):
 
     def lapsed(self, claim: Basis, basis: Basis) -> bool:
         return self._latest.lapsed(claim, basis)
+
+    def newest_first(self, at: int) -> bool:
+        return self._of(at).newest_first(at)
 
     def amount(self, level: Decimal, basis: Basis, at: int) -> int:
         return self._of(at).amount(level, basis, at)
@@ -221,6 +228,9 @@ class BySuccess(Pricing):
 
     def lapsed(self, claim: Basis, basis: Basis) -> bool:
         return not self._fee.to_date and not self.corrects(claim, basis)
+
+    def newest_first(self, at: int) -> bool:
+        return not self._fee.to_date
 
     def amount(self, level: Decimal, basis: Basis, at: int) -> int:
         if basis.value is None:

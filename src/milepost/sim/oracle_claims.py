@@ -22,7 +22,7 @@ from milepost.core.events import ApprovalDecision
 from milepost.sim.oracle_accepted import Accepted, Level
 from milepost.sim.oracle_days import start_of
 from milepost.sim.oracle_deadlines import Deadlines
-from milepost.sim.oracle_facts import Facts, Key, Report, reach
+from milepost.sim.oracle_facts import SIGNOFF, Facts, Key, Report, reach
 from milepost.sim.oracle_gates import Gates, asks, leaves
 from milepost.sim.oracle_prices import Quote, changes_nothing, quoted
 from milepost.sim.oracle_terms import Terms, rounded
@@ -140,7 +140,8 @@ class Walk:
         name = self.key[0]
         yield from (report.at for report in self.gates.reports)
         yield from (decision.decided_at for decision in self.decisions)
-        yield from self.deadlines.instants(self.key)
+        over = None if name == SIGNOFF else self.facts.terminated  # what fires after a termination ends nothing
+        yield from (at for at in self.deadlines.instants(self.key) if over is None or at <= over)
         yield from (at for at in self.terms.starts() if self._has_come(at))
         for version in self.terms.versions:
             for milestone in version.milestones:

@@ -50,7 +50,7 @@ def value_at(facts: Facts, gates: Iterable[KpiGate], at: int, month: str | None,
 
 
 def satisfied_since(facts: Facts, gate: KpiGate, at: int, month: str | None) -> int | None:
-    """Since when the value in force was observed, if it satisfies every bound of the gate."""
+    """Since when the value in force is, if it satisfies every bound of the gate."""
     found = value_at(facts, (gate,), at, month)
     if found is None:
         return None
@@ -61,7 +61,19 @@ def satisfied_since(facts: Facts, gate: KpiGate, at: int, month: str | None) -> 
         and (gate.at_most is None or value <= exact(gate.at_most))
         and (gate.below is None or value < exact(gate.below))
     )
-    return found.at if holds else None
+    return _in_force_since(facts, gate, found, at, month) if holds else None
+
+
+def _in_force_since(facts: Facts, gate: KpiGate, found: Value, at: int, month: str | None) -> int:
+    """Since when this one is in force: later than it was observed where sources differed for a while."""
+    others = {e.observed_at for e in facts.values if e.kpi_id == gate.id and e.source != found.event.source}
+    since = at
+    for instant in sorted((before for before in {*others, found.at} if before <= at), reverse=True):
+        then = value_at(facts, (gate,), instant, month)
+        if then is None or then.event is not found.event:
+            break
+        since = instant
+    return since if others else found.at
 
 
 def period_of(event: KpiEvent) -> object:
