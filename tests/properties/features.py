@@ -106,7 +106,9 @@ class Features:
         """A few groups at a time: what they do together shows in few, too. `always` are there besides."""
         every = sorted(GROUPS - without)
         chosen = rng.sample(every, min(len(every), rng.choice((0, 1, 1, 2, 2, 3))))
-        return cls(rng, always.union(chosen), calm)
+        groups = always.union(chosen)
+        # regulators' decisions are what conflicts
+        return cls(rng, groups | {"regulators"} if "conflicts" in groups else groups, calm)
 
     def has(self, group: str, percent: int = 100) -> bool:
         """Whether the engagement has the group, and this time."""
