@@ -48,14 +48,14 @@ FAULTS = {
     "credits are never raised": Fault(27, "billing.py", "    if gross == 0:", "    if gross <= 0:"),
     "early signatures are lost": Fault(9, "entitlement.py", "NOT_OPEN if self.waits_no_more else WAITING", "NOT_OPEN"),
     "signatures for 90 % count for 100 %": Fault(
-        207, "entitlement.py", "        return NOT_OPEN if self.waits_no_more else", "        return"
+        235, "entitlement.py", "        return NOT_OPEN if self.waits_no_more else", "        return"
     ),
     "a rejection is no end": Fault(19, "entitlement.py", "submission.close(REJECTED, at)", "return"),
     "certified less is certified whole": Fault(
         5, "entitlement.py", "submission.level if least is None else", "submission.level if True else"
     ),
     "a settled claim is superseded": Fault(
-        499,
+        611,
         "entitlement.py",
         "if last is not None and last.alive and (self.unsigned or not last.ballot.complete or last is self.eased):",
         "if last is not None and last.alive:",
@@ -77,7 +77,7 @@ FAULTS = {
     ),
     "values are not left out by status": Fault(0, "rules/kpis.py", 'gate.status != "any" and', "False and"),
     "a sign-off waits for nobody": Fault(
-        3, "signing.py", "_all_over(engagement) if place == SIGNOFF", "spans.ALWAYS if place == SIGNOFF"
+        22, "signing.py", "_all_over(engagement) if place == SIGNOFF", "spans.ALWAYS if place == SIGNOFF"
     ),
     "what is accepted after the sign-off is withheld": Fault(
         332, "posting.py", "signed_off is not None and at >", "False and at >"
@@ -90,53 +90,54 @@ FAULTS = {
         34, "reports.py", "last is not None and report.at < last.at", "False"
     ),
     "decisions of an instant count one by one": Fault(
-        32,
+        31,
         "entitlement.py",
         "            submission.close(REJECTED, at)\n",
         "            submission.close(REJECTED, at)\n        self.accept(at, at)\n",
     ),
     "an amendment governs what was accepted before it": Fault(
-        0,
+        935,
         "amended.py",
         "            elif at >= terms.since:\n                return i",
         "            else:\n                return i",
     ),
     "a retroactive amendment keeps the old retention": Fault(
-        0, "terms.py", 'if terms.mode == "catch_up" or at >= terms.since:', "if at >= terms.since:"
+        1810, "terms.py", 'if terms.mode == "catch_up" or at >= terms.since:', "if at >= terms.since:"
     ),
     "an amendment's policy waits for the next submission": Fault(
-        0, "entitlement.py", "submission.ballot.govern(regime.policy, regime.since)", "pass"
+        549, "entitlement.py", "submission.ballot.govern(regime.policy, regime.since)", "pass"
     ),
     "an amendment needs no signatures": Fault(
-        0,
+        4,
         "amendments.py",
         "account.version < account.known_version and _sign(engagement, account.version + 1)",
         "account.version < account.known_version",
     ),
     "a deadline passes a day late": Fault(
-        0,
+        423,
         "rules/deadlines.py",
         "else start_of_day(last + _ONE_DAY, self.zone)",
         "else start_of_day(last + _ONE_DAY + _ONE_DAY, self.zone)",
     ),
     "holidays are business days": Fault(
-        0,
+        423,
         "rules/deadlines.py",
         "day.weekday() < _SATURDAY and day not in self.holidays",
         "day.weekday() < _SATURDAY",
     ),
-    "grace is not given": Fault(0, "rules/deadlines.py", "if grace is None or deadline >= END_OF_TIME:", "if True:"),
+    "grace is not given": Fault(1734, "rules/deadlines.py", "if grace is None or deadline >= END_OF_TIME:", "if True:"),
     "time goes on while suspended": Fault(
-        0, "rules/deadlines.py", "            if start < due and end > since:", "            if False:"
+        1819, "rules/deadlines.py", "            if start < due and end > since:", "            if False:"
     ),
     "an escalation takes the step from its role": Fault(
-        0,
+        533,
         "rules/approvals.py",
         "return (terms.role, *(e.role for e in terms.escalations[: self.stage(step)]))",
         "return (terms.role, *(e.role for e in terms.escalations[: self.stage(step)]))[-1:]",
+        ("deadlines",),
     ),
     "silence rejects what it should accept": Fault(
-        0, "rules/approvals.py", 'elif terms.on_timeout == "accept":', 'elif terms.on_timeout == "never":'
+        423, "rules/approvals.py", 'elif terms.on_timeout == "accept":', 'elif terms.on_timeout == "never":'
     ),
     "a correction after the sign-off undoes it": Fault(
         3101,
