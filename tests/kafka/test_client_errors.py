@@ -1,10 +1,12 @@
 """What the client raises has one name each at the port, and what is none of its business stays as it is."""
 
+import asyncio
+
 import pytest
 from aiokafka import errors
 
 from milepost.kafka.log import FencedError, LogError, RejectedError
-from milepost.kafka.transactions import translate, translated
+from milepost.kafka.transactions import KafkaProducer, translate, translated
 
 
 @pytest.mark.parametrize(
@@ -17,6 +19,7 @@ from milepost.kafka.transactions import translate, translated
         (errors.IllegalOperation("Can't send messages while not in transaction"), LogError),
         (AssertionError("no transition"), LogError),
         (ConnectionResetError(), LogError),
+        (RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed"), LogError),
     ],
 )
 def test_a_failure_of_the_client_is_one_of_the_ports(raised: Exception, meant: type[Exception]) -> None:
@@ -24,6 +27,21 @@ def test_a_failure_of_the_client_is_one_of_the_ports(raised: Exception, meant: t
         raise raised
     assert type(found.value) is meant
     assert found.value.__cause__ is raised
+
+
+async def test_a_producer_whose_connection_broke_is_closed_all_the_same(embedded_broker: str) -> None:
+    async def broken() -> None:
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    producer = KafkaProducer("t", "", {"bootstrap_servers": embedded_broker})
+    await producer.start()
+    assert producer._producer is not None
+    client = producer._producer.client
+    client._sync_task.cancel()
+    client._sync_task = asyncio.create_task(broken())
+    await asyncio.wait({client._sync_task})
+    await producer.close(5.0)
+    assert not [connection for connection in client._conns.values() if connection.connected()]
 
 
 def test_the_cause_decides() -> None:

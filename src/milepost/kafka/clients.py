@@ -4,6 +4,7 @@ Options are spelt out here and nowhere else; none is inherited from the client's
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Any
@@ -29,7 +30,7 @@ from milepost.kafka.log import (
     TopicPartition,
 )
 from milepost.kafka.schemas import Schemas, unknown_keys
-from milepost.kafka.transactions import KafkaProducer, translate, translated
+from milepost.kafka.transactions import FAILURES, KafkaProducer, translate, translated
 from milepost.settings import Settings
 
 __all__ = ["KafkaGroupConsumer", "KafkaLog"]
@@ -104,7 +105,7 @@ class KafkaGroupConsumer:
         except BaseException as error:
             # The client counts polls that began and not that they raised; then it would never leave the group again.
             self._client()._subscription._fetch_count = 0
-            if not isinstance(error, kafka_errors.KafkaError | AssertionError | OSError):
+            if not isinstance(error, FAILURES):
                 raise
             if self._assignor.refusal is not None:
                 raise GroupRefusedError(self._assignor.refusal) from error
@@ -209,12 +210,14 @@ class KafkaLog:
         return not self._check_crcs
 
     async def stop(self) -> None:
-        """Close both clients."""
+        """Close both clients; one whose broker is away may find that its connections are closed already."""
         admin, raw, self._admin, self._raw = self._admin, self._raw, None, None
-        if raw is not None:
-            await raw.stop()
-        if admin is not None:
-            await admin.close()
+        with contextlib.suppress(*FAILURES):
+            if raw is not None:
+                await raw.stop()
+        with contextlib.suppress(*FAILURES):
+            if admin is not None:
+                await admin.close()
 
     async def partition_counts(self, topics: Collection[str]) -> dict[str, int]:
         """Partitions by topic, from the brokers' metadata."""

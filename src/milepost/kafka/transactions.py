@@ -16,7 +16,7 @@ from aiokafka.protocol.transaction import EndTxnRequest
 
 from milepost.kafka.log import Committed, FencedError, LogError, Message, RejectedError, TimedOutError, TopicPartition
 
-__all__ = ["BACKOFF_S", "EndTxnCounter", "KafkaProducer", "translate", "translated"]
+__all__ = ["BACKOFF_S", "FAILURES", "EndTxnCounter", "KafkaProducer", "translate", "translated"]
 
 # After a commit the coordinator still writes markers and answers "concurrent transactions" to the next one's first
 # request; the client then waits a fixed 20 ms, 2 ms is what the markers take. From 55-99 to 260 transactions a second.
@@ -41,8 +41,9 @@ kafka_errors.kafka_errors.setdefault(90, kafka_errors.ProducerFenced)
 
 # What a record cannot get over by being sent again. InvalidTimestamp is not among them: it is this machine's clock.
 _REJECTIONS = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError, InvalidRecordError)
-# What the client raises; the last when its sender gave the transaction up while the worker was still sending.
-_FAILURES = (kafka_errors.KafkaError, AssertionError, OSError, kafka_errors.IllegalOperation)
+# What the client raises: IllegalOperation when its sender gave the transaction up while the worker was still sending;
+# RuntimeError is uvloop's word for a connection that was closed meanwhile.
+FAILURES = (kafka_errors.KafkaError, AssertionError, OSError, RuntimeError, kafka_errors.IllegalOperation)
 # A transaction that timed out was aborted by the coordinator, with a new epoch: the same as being fenced.
 _FENCES = (
     kafka_errors.ProducerFenced,
@@ -179,14 +180,27 @@ class KafkaProducer:
             if sender is not None:
                 sender.cancel()
             await asyncio.wait({task for task in (stopping, sender) if task is not None}, timeout=timeout_s)
-            with contextlib.suppress(kafka_errors.KafkaError, OSError, TimeoutError):
-                await asyncio.wait_for(producer.client.close(), timeout_s)
+        if late or stopping.exception() is not None:
+            await _cut(producer.client, timeout_s)
         _touch(producer, stopping)
 
     def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
             raise LogError(f"the producer of {self._id} is not running")
         return self._producer
+
+
+async def _cut(client: Any, timeout_s: float) -> None:
+    """Close a client's connections, whatever its other tasks come to."""
+    refreshing = client._sync_task
+    if refreshing is not None:
+        refreshing.cancel()
+        await asyncio.wait({refreshing}, timeout=timeout_s)
+        if refreshing.done() and not refreshing.cancelled():
+            refreshing.exception()
+        client._sync_task = None  # what it raised would keep the client from closing its connections
+    with contextlib.suppress(*FAILURES, TimeoutError):
+        await asyncio.wait_for(client.close(), timeout_s)
 
 
 def _touch(producer: AIOKafkaProducer, stopping: asyncio.Future[None]) -> None:
@@ -202,7 +216,7 @@ def _touch(producer: AIOKafkaProducer, stopping: asyncio.Future[None]) -> None:
 
 def translate(error: BaseException) -> BaseException:
     """The port's name for a client's exception; everything that is none of its business comes back as it was."""
-    if isinstance(error, LogError) or not isinstance(error, _FAILURES):
+    if isinstance(error, LogError) or not isinstance(error, FAILURES):
         return error
     causes: list[BaseException] = [error]
     while (cause := causes[-1].__cause__) is not None:
@@ -220,5 +234,5 @@ def translated() -> Iterator[None]:
     """Raise the port's exceptions instead of the client's."""
     try:
         yield
-    except _FAILURES as error:
+    except FAILURES as error:
         raise translate(error) from error

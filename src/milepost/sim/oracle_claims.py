@@ -266,9 +266,8 @@ class Walk:
                 return
             if last.ended is None and claim < last.claim and at not in self.terms.starts():
                 return  # a gate fell that may come back
-            worth = claim <= last.certified and quote.price <= last.quote.price
-            if last.ended is None and last.reopened and last.settled_at is not None and worth:
-                return  # its signatures still count
+            if any(s.reopened and s.settled_at and self._covers(s, claim, quote) for s in self._live()):
+                return  # signatures still count for as much
             if last.ended is None:
                 # Settled: the next one does not supersede it; it only is not the one that unnamed decisions meet.
                 last.ended, last.ended_at = "over" if last.settled_at is None else "next", at
@@ -278,6 +277,10 @@ class Walk:
         gross = self._gross(claim, quote, at)
         self.result.submissions.append(Submission(number, at, claim, content, named, reporter, quote, gross))
         self._early(self.result.submissions[-1])
+
+    @staticmethod
+    def _covers(submission: Submission, claim: Fraction, quote: Quote) -> bool:
+        return claim <= submission.certified and quote.price <= submission.quote.price
 
     def _gross(self, claim: Fraction, quote: Quote, at: int) -> int:
         """The gross of the occurrence to date with this claim; a sign-off or an amendment has none."""
