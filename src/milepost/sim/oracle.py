@@ -14,7 +14,7 @@ from milepost.sim.oracle_amendments import signed
 from milepost.sim.oracle_books import Books
 from milepost.sim.oracle_clawback import Amount, clawed_back
 from milepost.sim.oracle_days import start_of
-from milepost.sim.oracle_deadlines import Deadlines, Waiting
+from milepost.sim.oracle_deadlines import Claim, Deadlines, Waiting
 from milepost.sim.oracle_disputes import Disputes
 from milepost.sim.oracle_facts import SIGNOFF, Facts, Key
 from milepost.sim.oracle_hours import Hours, Runs, worth
@@ -100,6 +100,7 @@ class Oracle:
         self.terms, self.amendments = signed(facts, self.contract, self._deadlines)
         facts = Facts(self.contract, self._arrived, partial(left_out, self.terms))
         self.accepted = assessed(facts, self.terms, self._deadlines)
+        self._deadlines.keep(self._claims())
         self._deadlines.ask(self._waiting(), facts.clock)
         for found in [*self.amendments.values(), *self.accepted.values()]:
             self._deadlines.note(found.past, facts.clock)
@@ -113,6 +114,10 @@ class Oracle:
             self._bill(facts)
         assert sum([*self.gross.values(), *self.hours.values()]) == self.payable + self.held
         assert self.held >= 0
+
+    def _claims(self) -> dict[Claim, str | None]:
+        found = [*self.amendments.items(), *self.accepted.items()]
+        return {(key, one.number, one.content): one.ended for key, some in found for one in some.submissions}
 
     def _waiting(self) -> list[Waiting]:
         return [waits for found in [*self.amendments.values(), *self.accepted.values()] for waits in found.waiting]

@@ -4,7 +4,7 @@ A request counts from the later of its step's opening and the last tick before i
 stays fired; whether it changes anything is asked anew each time, for what is dated before its deadline still counts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -23,6 +23,10 @@ class Request(NamedTuple):
     content: object
     place: int
     asked_for: int
+
+
+Claim = tuple[Key, int, object]
+"""Whose submission, its number and its content."""
 
 
 class Fired(NamedTuple):
@@ -54,6 +58,7 @@ class Deadlines:
         self._contract = contract
         self._asked: dict[Request, _Asked] = {}
         self._at_first: set[Request] = set()  # those that wait before any escalation
+        self._ends: dict[Claim, str | None] = {}
         self._stops: list[tuple[int, int | None]] = []
 
     def stop(self, at: int) -> None:
@@ -70,6 +75,15 @@ class Deadlines:
         for request in first - self._at_first:
             self._asked[request] = _Asked(clock)
         self._at_first = first
+
+    def keep(self, claims: Mapping[Claim, str | None]) -> None:
+        """The submissions that there are now, and how they ended: one that a late fact undid is asked anew if it comes
+        back, unless it had timed out."""
+        for request in list(self._asked):
+            claim = (request.key, request.number, request.content)
+            if claim not in claims and self._ends.get(claim, "late") != "late":
+                del self._asked[request]
+        self._ends.update(claims)
 
     def note(self, past: Iterable[Request], clock: int | None) -> None:
         """What nobody was asked counts from when it came to be known."""
