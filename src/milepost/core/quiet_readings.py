@@ -28,8 +28,10 @@ def is_quiet(engagement: Engagement, users: Sequence[str], kpi: str, value: KpiV
 
 def _newest(engagement: Engagement, kpi: str, value: KpiValue) -> KpiValue | None:
     """The newest reading, if this one is newer, and all are readings."""
+    if value.start is not None or value.end is not None:
+        return None
     names = engagement.buckets(kpi)
-    if not names or value.start is not None or value.end is not None or any(name[0] != "r" for name in names):
+    if not names or any(name[0] != "r" for name in names):
         return None
     facts = engagement.staged.load(kpi_key(engagement.name, kpi, max(names)), KpiFacts)
     known = facts.values if facts is not None else []
