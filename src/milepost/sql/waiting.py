@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, text
+from sqlalchemy import BigInteger, Connection, and_, bindparam, delete, func, insert, literal, select
 
 from milepost.core.calendar import END_OF_TIME
 from milepost.sql import tables
@@ -18,16 +18,29 @@ _NAMES = [column.name for column in tables.approval_requests.columns]
 _STEP = [_NAMES.index(name) for name in ("engagement_id", "milestone_id", "occurrence_id", "submission", "step")]
 _ROLE, _KIND, _ID = (_NAMES.index(name) for name in ("role", "kind", "request_id"))
 
-_STEP_IS = (
-    "engagement_id = :engagement AND milestone_id = :milestone AND occurrence_id = :occurrence "
-    "AND submission = :submission AND step = :step"
+_open, _asked = tables.open_requests.c, tables.approval_requests.c
+_step_is = and_(
+    _open.engagement_id == bindparam("engagement"),
+    _open.milestone_id == bindparam("milestone"),
+    _open.occurrence_id == bindparam("occurrence"),
+    _open.submission == bindparam("number"),
+    _open.step == bindparam("place"),
 )
-_CLOSE = text(f"DELETE FROM open_requests WHERE {_STEP_IS}")  # noqa: S608 (our own words)
-_REPLACE = text(f"DELETE FROM open_requests WHERE {_STEP_IS} AND role = :role")  # noqa: S608 (our own words)
-_OPEN = text(
-    "INSERT INTO open_requests (engagement_id, milestone_id, occurrence_id, submission, step, role, request_id, "  # noqa: S608
-    "due_at, record_offset) SELECT engagement_id, milestone_id, coalesce(occurrence_id, ''), submission, step, role, "
-    f"request_id, coalesce(due_at, {END_OF_TIME}), record_offset FROM approval_requests WHERE request_id = :request"
+_close = delete(tables.open_requests).where(_step_is)
+_replace = delete(tables.open_requests).where(_step_is, _open.role == bindparam("by"))
+_add = insert(tables.open_requests).from_select(
+    [column.name for column in tables.open_requests.columns],
+    select(
+        _asked.engagement_id,
+        _asked.milestone_id,
+        func.coalesce(_asked.occurrence_id, ""),
+        _asked.submission,
+        _asked.step,
+        _asked.role,
+        _asked.request_id,
+        func.coalesce(_asked.due_at, literal(END_OF_TIME, BigInteger)),
+        _asked.record_offset,
+    ).where(_asked.request_id == bindparam("request")),
 )
 
 
@@ -44,15 +57,15 @@ def follow(connection: Connection, rows: Sequence[Sequence[str | int | None]]) -
         if row[_KIND] in ASKING:
             asking.setdefault(place, {})[str(row[_ROLE])] = str(row[_ID])
     opened = [(place, role, request) for place, roles in asking.items() for role, request in roles.items()]
-    replaced = [{**_named(place), "role": role} for place, role, _ in opened if place not in closed]
+    replaced = [{**_named(place), "by": role} for place, role, _ in opened if place not in closed]
     for statement, values in (
-        (_CLOSE, [_named(place) for place in sorted(closed)]),
-        (_REPLACE, replaced),
-        (_OPEN, [{"request": request} for _, _, request in opened]),
+        (_close, [_named(place) for place in sorted(closed)]),
+        (_replace, replaced),
+        (_add, [{"request": request} for _, _, request in opened]),
     ):
         if values:
             connection.execute(statement, values)
 
 
 def _named(place: _Step) -> dict[str, str | int]:
-    return dict(zip(("engagement", "milestone", "occurrence", "submission", "step"), place, strict=True))
+    return dict(zip(("engagement", "milestone", "occurrence", "number", "place"), place, strict=True))
