@@ -125,3 +125,4 @@ def test_a_registry_that_is_away_at_the_start(embedded_broker: str, tmp_path: Pa
             stub.trouble = None  # it has none of our schemas yet
             asyncio.run(SchemaRegistry(load(**chosen), Registry(schemas_dir())).register())
             milepost.until_ready()
+            assert milepost.ready() == (200, "ready\n")

@@ -15,6 +15,7 @@ from milepost.core.terms import SIGNOFF_NAME
 from milepost.gateway.access import Principal
 from milepost.gateway.actions import ACTIONS
 from milepost.gateway.describing import COMPONENTS, ref
+from milepost.sql.occurrences import ASKING
 
 __all__ = ["action", "columns_of", "entry_json", "line_json", "money", "request_json", "retention_json", "status_json"]
 
@@ -39,7 +40,6 @@ _ACTION: Json = {
 }
 ACTIONS_SCHEMA: Json = {"type": "array", "items": ref("AvailableAction")}
 _SUFFIX = "_minor"
-_ASKING = ("REQUESTED", "REMINDED", "ESCALATED")
 
 COMPONENTS["Money"] = _MONEY
 COMPONENTS["AvailableAction"] = _ACTION
@@ -117,7 +117,7 @@ def retention_json(event: RetentionEvent) -> Json:
 
 def request_json(request: ApprovalRequest, caller: Principal) -> Json:
     """A request; whoever is asked may decide."""
-    asked = request.kind in _ASKING and caller.person in request.people and request.role in caller.roles
+    asked = request.kind in ASKING and caller.person in request.people and request.role in caller.roles
     parts = {"engagement_id": request.engagement_id, "milestone_id": request.milestone_id}
     return {**_json(request), "available_actions": action(caller, "decide", _DECIDE, **parts) if asked else []}
 
