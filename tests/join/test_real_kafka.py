@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from milepost.codec.wire import Record
 from milepost.join.service import JoinService, WorkerStoppedError
-from milepost.kafka.clients import KafkaLog
+from milepost.kafka.clients import KafkaGroupConsumer, KafkaLog
 from milepost.kafka.log import Committed, LogError, Message, TopicPartition
 from milepost.settings import Settings
 from tests.contracts.conftest import PARTITIONS, create_topics
@@ -294,6 +294,23 @@ async def move(world: KafkaWorld, partition: TopicPartition, offset: int) -> Non
         await consumer.commit({named: offset})
     finally:
         await consumer.stop()
+
+
+async def test_a_worker_whose_client_has_ended_ends_and_says_so(made: Make) -> None:
+    async with made() as world:
+        await world.send(10)
+        async with world.worker():
+            await world.drained()
+        running = service(world.settings)
+        task = asyncio.create_task(running.run())
+        async with asyncio.timeout(30):
+            while not running.partitions or running.waits_for() is not None:
+                await asyncio.sleep(0.05)
+        consumer = running._consumer
+        assert isinstance(consumer, KafkaGroupConsumer)
+        consumer._client()._client._sync_task.cancel()
+        with pytest.raises(WorkerStoppedError, match="the Kafka client fetches no metadata any more"):
+            await task
 
 
 async def test_a_compacted_changelog_with_an_aborted_tail_restores_the_same(made: Make) -> None:

@@ -5,8 +5,10 @@ import asyncio
 import pytest
 
 from milepost.core.outputs import Output
+from milepost.kafka.clients import KafkaGroupConsumer
 from milepost.ledger.service import PositionError
 from milepost.ledger.wiring import ledger_service
+from milepost.observe.hosting import StoppedError
 from milepost.settings import Settings
 from milepost.sql import queries
 from milepost.sql.engine import Engine
@@ -72,3 +74,14 @@ async def test_an_offset_beyond_the_topic_stops_the_ledger(settings: Settings, e
         PositionError, match=r"invoice-lines\[2\] ends at 0, .* goes on at 77: the topic was created anew"
     ):
         await asyncio.wait_for(ledger_service(settings).run(), 60)
+
+
+async def test_a_ledger_whose_client_has_ended_ends_and_says_so(settings: Settings) -> None:
+    ledger = ledger_service(settings)
+    task = asyncio.create_task(ledger.run())
+    assert await ledger.wait_until_caught_up(60)
+    consumer = ledger._consumer
+    assert isinstance(consumer, KafkaGroupConsumer)
+    consumer._client()._client._sync_task.cancel()
+    with pytest.raises(StoppedError, match="the Kafka client fetches no metadata any more"):
+        await task

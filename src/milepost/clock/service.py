@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import faust
 
+import milepost.kafka.connections  # noqa: F401  # Faust's client is aiokafka as well
 from milepost.clock.timing import boundary, untold
 from milepost.core.calendar import instant_text
 from milepost.kafka.ticking import PROBES, TICKS, Ticks, TicksError, machine_ms

@@ -18,7 +18,16 @@ from milepost.join.options import JoinOptions
 from milepost.join.partition import PartitionJoin, Phase, Setting
 from milepost.join.restore import PartitionRefusedError, Store
 from milepost.join.watchdog import Watchdog
-from milepost.kafka.log import FencedError, GroupConsumer, GroupRefusedError, HoldError, Log, LogError, TopicPartition
+from milepost.kafka.log import (
+    ClientEndedError,
+    FencedError,
+    GroupConsumer,
+    GroupRefusedError,
+    HoldError,
+    Log,
+    LogError,
+    TopicPartition,
+)
 from milepost.observe import health, logs, metrics
 from milepost.observe.hosting import StoppedError
 
@@ -112,7 +121,7 @@ class JoinService:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-        except (LogError, UnequalError) as error:
+        except (LogError, UnequalError, ClientEndedError) as error:
             self._fail(str(error))
         finally:
             health.forget("join")

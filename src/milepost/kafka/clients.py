@@ -18,6 +18,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from milepost.codec.registry import AwayError
 from milepost.codec.wire import Record
 from milepost.kafka.assignor import CoPartitionAssignor
+from milepost.kafka.connections import check_alive
 from milepost.kafka.embedded import EmbeddedBrokerError, embedded_at
 from milepost.kafka.log import (
     ChangelogStalledError,
@@ -100,6 +101,7 @@ class KafkaGroupConsumer:
 
     async def poll(self, timeout_s: float, max_records: int) -> dict[TopicPartition, list[Record]]:
         """Records by partition; see `log.GroupConsumer.poll` for what it raises."""
+        check_alive(self._client()._client)
         try:
             found = await self._client().getmany(timeout_ms=int(timeout_s * 1000), max_records=max_records)
         except BaseException as error:
@@ -322,6 +324,8 @@ class KafkaLog:
     def _started(self) -> tuple[AIOKafkaAdminClient, AIOKafkaConsumer]:
         if self._admin is None or self._raw is None:
             raise LogError("the log is not connected")
+        check_alive(self._admin._client)
+        check_alive(self._raw._client)
         return self._admin, self._raw
 
 

@@ -14,6 +14,7 @@ from milepost.codec.wire import Record
 
 __all__ = [
     "ChangelogStalledError",
+    "ClientEndedError",
     "Committed",
     "FencedError",
     "GroupConsumer",
@@ -57,6 +58,10 @@ class Span(NamedTuple):
 
 class LogError(Exception):
     """The log did not do what was asked; the outcome of the running transaction is unknown (step 9)."""
+
+
+class ClientEndedError(Exception):
+    """The client itself has ended and will never answer again: nothing to wait for, this process has to end."""
 
 
 class HoldError(LogError):
@@ -108,8 +113,9 @@ class GroupConsumer(Protocol):
     async def poll(self, timeout_s: float, max_records: int) -> dict[TopicPartition, list[Record]]:
         """At most `max_records`, after at most `timeout_s` (longer during a rebalance).
 
-        Raises `GroupRefusedError` when this member leads the group and cannot assign, `LogError` for anything else;
-        after that, positions are to be set again: the client may have skipped records that it did not return.
+        Raises `GroupRefusedError` when this member leads the group and cannot assign, `ClientEndedError` when the
+        client is beyond use, `LogError` for anything else; after that, positions are to be set again: the client may
+        have skipped records that it did not return.
         """
 
     def pause(self, partitions: Collection[TopicPartition]) -> None:

@@ -41,9 +41,8 @@ kafka_errors.kafka_errors.setdefault(90, kafka_errors.ProducerFenced)
 
 # What a record cannot get over by being sent again. InvalidTimestamp is not among them: it is this machine's clock.
 _REJECTIONS = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError, InvalidRecordError)
-# What the client raises: IllegalOperation when its sender gave the transaction up while the worker was still sending;
-# RuntimeError is uvloop's word for a connection that was closed meanwhile.
-FAILURES = (kafka_errors.KafkaError, AssertionError, OSError, RuntimeError, kafka_errors.IllegalOperation)
+# What the client raises: IllegalOperation when its sender gave the transaction up while the worker was still sending.
+FAILURES = (kafka_errors.KafkaError, AssertionError, OSError, kafka_errors.IllegalOperation)
 # A transaction that timed out was aborted by the coordinator, with a new epoch: the same as being fenced.
 _FENCES = (
     kafka_errors.ProducerFenced,

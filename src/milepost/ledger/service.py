@@ -8,8 +8,18 @@ offsets from the database again, seek there, go on.
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
-from milepost.kafka.log import GroupConsumer, GroupRefusedError, HoldError, Log, LogError, Span, TopicPartition
+from milepost.kafka.log import (
+    ClientEndedError,
+    GroupConsumer,
+    GroupRefusedError,
+    HoldError,
+    Log,
+    LogError,
+    Span,
+    TopicPartition,
+)
 from milepost.ledger.rows import TOPICS, Rows, rows_of
 from milepost.ledger.watching import Watching, count
 from milepost.observe import health, logs, metrics
@@ -20,6 +30,8 @@ from milepost.sql.writing import ContradictionError, Move, TakenOverError, next_
 
 __all__ = ["Ledger", "PositionError"]
 
+# For a member to leave its group.
+_LEAVE_S = 5.0
 # Between two tries after the database, the broker or another owner stood in the way.
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
@@ -84,7 +96,7 @@ class Ledger:
             watching = asyncio.create_task(self._watching.run(), name="ledger-watching")
             while not self._stopping.is_set():
                 await self._round()
-        except (ContradictionError, DatabaseError, GroupRefusedError) as error:
+        except (ClientEndedError, ContradictionError, DatabaseError, GroupRefusedError) as error:
             raise StoppedError(str(error)) from error
         finally:
             health.forget("ledger")
@@ -96,7 +108,10 @@ class Ledger:
                 # Its rows and offsets are in or they are not; why not is for the next ledger to find out.
                 await asyncio.gather(self._storing, return_exceptions=True)
             if self._consumer is not None:
-                await self._consumer.stop()
+                with suppress(TimeoutError):
+                    # A client that has ended does not leave its group either.
+                    async with asyncio.timeout(_LEAVE_S):
+                        await self._consumer.stop()
             await self._kafka.stop()
             self._engine.dispose()
 
