@@ -53,6 +53,48 @@ def test_a_library_speaks_in_the_same_form() -> None:
     assert (entry["event"], entry["level"]) == ("group g lost its coordinator", "warning")
 
 
+def test_a_library_that_repeats_itself_is_heard_once_in_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1_000.0]
+    monkeypatch.setattr(logs.time, "monotonic", lambda: now[0])
+    stream = io.StringIO()
+    logs.configure("info", "json", stream)
+    for _ in range(300):
+        logging.getLogger("aiokafka.conn").error("no %s: 100%% lost", "answer")
+    logging.getLogger("aiokafka.conn").error("no %s", "leader")
+    now[0] += 9.9
+    logging.getLogger("aiokafka.conn").error("no %s: 100%% lost", "answer")
+    now[0] += 0.2
+    logging.getLogger("aiokafka.conn").error("no %s: 100%% lost", "answer")
+    now[0] += 60
+    logging.getLogger("aiokafka.conn").error("no %s: 100%% lost", "answer")
+    assert [entry["event"] for entry in entries(stream)] == [
+        "no answer: 100% lost",
+        "no leader",
+        "no answer: 100% lost (and 300 times before)",
+        "no answer: 100% lost",
+    ]
+
+
+def test_what_milepost_says_itself_is_never_held_back() -> None:
+    stream = io.StringIO()
+    logs.configure("info", "json", stream)
+    for _ in range(3):
+        logs.logger("milepost.join").warning("partition failed")
+    assert len(entries(stream)) == 3
+
+
+def test_what_was_said_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1_000.0]
+    monkeypatch.setattr(logs.time, "monotonic", lambda: now[0])
+    logs.configure("info", "json", io.StringIO())
+    (held,) = logging.getLogger().handlers[0].filters
+    assert isinstance(held, logs._Repetitions)
+    for number in range(5_000):
+        now[0] += 1
+        logging.getLogger("aiokafka").error("no answer to %s", number)
+    assert len(held._said) <= 1_000
+
+
 def test_the_level_is_a_threshold() -> None:
     stream = io.StringIO()
     logs.configure("warning", "json", stream)

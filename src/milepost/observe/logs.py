@@ -6,6 +6,7 @@ engagement_id, topic, partition, offset, correlation_id. Amounts and names never
 
 import logging
 import sys
+import time
 from typing import IO, Any, Literal
 
 import structlog
@@ -17,6 +18,32 @@ Format = Literal["auto", "console", "json"]
 
 # Loggers of libraries that repeat, at INFO, what our own entries say better.
 _CHATTY = ("aiokafka", "kafka", "alembic", "sqlalchemy", "faust", "mode")
+# How long one of them may not say the same again: a client without its broker says it three hundred times a second.
+_AGAIN_S = 10.0
+_REMEMBERED = 1_000
+
+
+class _Repetitions(logging.Filter):
+    """Lets a chatty library's sentence through once in `_AGAIN_S`, with the number of times that it was held back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}  # when last let through, held back since
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] not in _CHATTY:
+            return True
+        key, now = (record.name, record.getMessage()), time.monotonic()
+        before, held_back = self._said.get(key, (now - _AGAIN_S, 0))
+        if now - before < _AGAIN_S:
+            self._said[key] = before, held_back + 1
+            return False
+        if len(self._said) >= _REMEMBERED:
+            self._said = {one: said for one, said in self._said.items() if now - said[0] < _AGAIN_S}
+        self._said[key] = now, 0
+        if held_back:
+            record.msg, record.args = f"{key[1]} (and {held_back} times before)", ()
+        return True
 
 
 def configure(level: Level = "info", format: Format = "auto", stream: IO[str] | None = None) -> None:  # noqa: A002
@@ -47,6 +74,7 @@ def configure(level: Level = "info", format: Format = "auto", stream: IO[str] | 
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(out)
+    handler.addFilter(_Repetitions())
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=tail))
     root = logging.getLogger()
     root.handlers[:] = [handler]
