@@ -28,7 +28,7 @@ def check_alive(client: _Client) -> None:
     if task is not None and task.done():
         why = "it was cancelled" if task.cancelled() else repr(task.exception())
         raise ClientEndedError(
-            f"the Kafka client fetches no metadata any more: {why}. Start the process again, and tell Milepost's makers"
+            f"the Kafka client fetches no metadata any more: {why}. Start the process again, and report this error"
         )
 
 
