@@ -270,8 +270,7 @@ class _Walk:
             ]
             if last is not None and last in named:
                 return last if last.alive else NOT_OPEN
-            number = decision.submission
-            ahead = number is None or number > len(submissions)
+            ahead = decision.submission is None or decision.submission > len(submissions)
             # a hash that nothing had yet may be of a submission still to come
             return WAITING if ahead and not named else STALE_SUBMISSION
         if last is not None:
@@ -300,8 +299,9 @@ class _Walk:
         self.found.accept(at, _NOTHING, NO_BASIS, 0)
 
     def lapsed(self) -> Decimal:
-        """What was accepted, lapsed, and needs no new signature to be accepted again."""
-        return max((s.ceiling for s in self.found.submissions if s.alive and s.ceiling is not None), default=_NOTHING)
+        """What was accepted, lapsed, is certified still, and needs no new signature to be accepted again."""
+        alive = [s for s in self.found.submissions if s.alive]
+        return max((min(s.ceiling, self.certified(s)) for s in alive if s.ceiling is not None), default=_NOTHING)
 
     def accept(self, at: int, seen: int) -> None:
         """Accept every settled submission whose gates hold (rule 10), by what is in force at the instant `seen`."""
