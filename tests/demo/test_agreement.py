@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
+import msgspec
 import pytest
 
 from milepost.core.outputs import InvoiceLine
@@ -48,6 +50,15 @@ def test_the_examples_show_what_they_are_for() -> None:
     assert {request.kind for request in picture.requests} >= {"REQUESTED", "GRANTED", "REJECTED"}
     assert any(line.completion == "60" for line in picture.lines)
     assert sorted(balance.balance_minor for balance in picture.balances) == [0, 0, 0, 0, 60_000, 380_000]
+
+
+def test_what_overtook_the_opening_makes_a_difference_only_while_it_waits() -> None:
+    picture = wanted(EXAMPLES)
+    some = picture.statuses[0]
+    ended = msgspec.structs.replace(some, milestone_id="", occurrence_id=None, missing=(), parked=())
+    waits = msgspec.structs.replace(ended, parked=("NOT_OPEN_YET test/e1",))
+    assert not play.differences(replace(picture, statuses=[*picture.statuses, ended]), picture)
+    assert play.differences(replace(picture, statuses=[*picture.statuses, waits]), picture)
 
 
 async def test_in_order_every_line_is_the_same(chosen: Settings) -> None:

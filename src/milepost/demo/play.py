@@ -116,6 +116,8 @@ def _facts(picture: Picture) -> dict[str, int | str]:
     for balance in picture.balances:
         facts[f"balance of {balance.engagement_id}"] = balance.balance_minor
     for status in picture.statuses:
+        if not status.milestone_id and not status.parked:
+            continue  # what overtook the opening waits no more; in order nothing did
         missing = ", ".join(one.gate for one in status.missing)
         place = "/".join(part for part in (status.engagement_id, status.milestone_id, status.occurrence_id) if part)
         facts[f"status of {place}"] = f"{status.state} missing [{missing}]"
