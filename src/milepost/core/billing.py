@@ -1,5 +1,7 @@
 """Entitled less billed to date: the difference becomes a line, and what it withholds a retention event (rules 4, 5)."""
 
+from msgspec.structs import replace
+
 from milepost.core import money
 from milepost.core.calendar import local_date
 from milepost.core.claims import Assessment, percent_text
@@ -8,6 +10,7 @@ from milepost.core.contract import Milestone
 from milepost.core.disputes import credit_milestone
 from milepost.core.engagement import Engagement
 from milepost.core.facts import Occurrence, Place
+from milepost.core.lines import draft
 from milepost.core.outputs import InvoiceLine
 from milepost.core.posting import corrected, credit, post, subject_of
 from milepost.core.pricing import NO_BASIS
@@ -102,43 +105,22 @@ def _line(
     definition = next(m for m in contract.milestones if m.id == place.milestone)
     price = _price(found)
     proof = prove(engagement, place, part, found, gross, at)
-    attributes = {**contract.metadata, **definition.metadata, **proof.attributes}
+    completion = percent_text(found.level)
+    line = draft(
+        contract, place, "fee", part.lines, kind=kind, gross=gross, at=at, milestone=definition, completion=completion
+    )
+    attributes = {**line.attributes, **proof.attributes}
     if price is not None:
         attributes.update(payer_id=price.payer)
         attributes.update({} if price.procedure is None else {"procedure_code": price.procedure})
-    day = local_date(at, contract.timezone)
-    since = day
+    since = line.service_to
     if gross > 0 and found.governing is not None:
         report = found.governing.report
-        since = min(day, local_date(report.at if report else found.governing.opened_at, contract.timezone))
-    return InvoiceLine(
-        line_id=place.identify("line", engagement.name, "fee", part.lines),
-        engagement_id=engagement.name,
-        contract_version=contract.version,
-        customer_id=contract.customer_id,
-        supplier_id=contract.supplier_id,
-        purchase_order=contract.purchase_order,
-        buyer_reference=contract.buyer_reference,
-        milestone_id=definition.id,
-        occurrence_id=place.occurrence,
-        kind=kind,
-        revision=part.lines,
-        completion=percent_text(found.level),
-        gross_minor=gross,
-        retained_minor=0,  # `post` says what is withheld
-        payable_minor=gross,
-        currency=contract.currency,
-        currency_exponent=contract.currency_exponent,
-        quantity="1" if gross > 0 else "-1",
-        unit_code=definition.item.unit_code,
-        unit_price=money.format_minor(abs(gross), contract.currency_exponent),
-        item=definition.item.id,
-        tax_category=definition.item.tax_category,
+        since = min(since, local_date(report.at if report else found.governing.opened_at, contract.timezone))
+    return replace(
+        line,
         description=_description(definition, part, found, kind),
         service_from=since,
-        service_to=day,
-        accepted_at=at,
-        bill_on=definition.bill_on,
         due_after=price.due_after if price else None,
         corrects_line_id=corrected(engagement, place, "fee", part.charge_revision) if gross < 0 else None,
         caused_by=proof.caused_by,

@@ -1,15 +1,16 @@
 """Disputes of lines (rule 25): while one is open releases wait; one that is upheld credits, and lowers for good."""
 
 import msgspec
+from msgspec.structs import replace
 
-from milepost.core import money
-from milepost.core.calendar import local_date
+from milepost.core.contract import Milestone
 from milepost.core.engagement import Engagement
 from milepost.core.events import DisputeEvent
 from milepost.core.facts import LineFacts, Owed, Place, line_key
 from milepost.core.hourly_lines import month_status
 from milepost.core.hours import Month, Tally, month_key, tallied
 from milepost.core.ids import escape
+from milepost.core.lines import draft
 from milepost.core.outputs import InvoiceLine
 from milepost.core.posting import post, subject_of
 
@@ -93,16 +94,8 @@ def credit_milestone(engagement: Engagement, place: Place, completion: str) -> N
             continue
         subject = subject_of(engagement, True, part.billed_minor, part.subject_minor, gross, item.at)
         part.dispute_lines[item.dispute] = part.dispute_lines.get(item.dispute, 0) + 1
-        line = _line(engagement, place, item, gross, part.dispute_lines[item.dispute], completion)
-        line = msgspec.structs.replace(
-            line,
-            description=f"{definition.name} (dispute {item.dispute} upheld)",
-            unit_code=definition.item.unit_code,
-            item=definition.item.id,
-            tax_category=definition.item.tax_category,
-            bill_on=definition.bill_on,
-            attributes={**line.attributes, **definition.metadata},
-        )
+        revision = part.dispute_lines[item.dispute]
+        line = _line(engagement, place, item, gross, revision, definition.name, definition, completion)
         part.billed_minor += gross
         part.subject_minor += subject
         post(engagement, place, f"dispute:{item.dispute}", line, subject, ("fee", part.lines))
@@ -130,49 +123,40 @@ def _credit_tally(engagement: Engagement, place: Place, part: Month, tally: Tall
         return
     subject = subject_of(engagement, True, tally.billed_minor, tally.subject_minor, gross, item.at)
     part.disputes[item.dispute] = part.disputes.get(item.dispute, 0) + 1
-    line = _line(engagement, place, item, gross, part.disputes[item.dispute], "100")
-    line = msgspec.structs.replace(
-        line, description=f"{tally.meter}, {place.occurrence} (dispute {item.dispute} upheld)"
-    )
+    name = f"{tally.meter}, {place.occurrence}"
+    line = _line(engagement, place, item, gross, part.disputes[item.dispute], name)
     tally.billed_minor += gross
     tally.subject_minor += subject
     post(engagement, place, f"dispute:{item.dispute}", line, subject, (item.effect, tally.lines))
 
 
-def _line(engagement: Engagement, place: Place, item: Owed, gross: int, revision: int, completion: str) -> InvoiceLine:
-    contract = engagement.agreed.contract
-    day = local_date(item.at, contract.timezone)
-    return InvoiceLine(
-        line_id=place.identify("line", engagement.name, f"dispute:{item.dispute}", revision),
-        engagement_id=engagement.name,
-        contract_version=contract.version,
-        customer_id=contract.customer_id,
-        supplier_id=contract.supplier_id,
-        purchase_order=contract.purchase_order,
-        buyer_reference=contract.buyer_reference,
-        milestone_id=place.milestone or None,
-        occurrence_id=place.occurrence,
+def _line(
+    engagement: Engagement,
+    place: Place,
+    item: Owed,
+    gross: int,
+    revision: int,
+    name: str,
+    milestone: Milestone | None = None,
+    completion: str = "100",
+) -> InvoiceLine:
+    """The credit of an upheld dispute; `name`: what was disputed."""
+    contract, effect = engagement.agreed.contract, f"dispute:{item.dispute}"
+    line = draft(
+        contract,
+        place,
+        effect,
+        revision,
         kind="ADJUSTMENT",
-        revision=revision,
+        gross=gross,
+        at=item.at,
+        milestone=milestone,
         completion=completion,
-        gross_minor=gross,
-        retained_minor=0,  # `post` says what is withheld
-        payable_minor=gross,
-        currency=contract.currency,
-        currency_exponent=contract.currency_exponent,
-        quantity="-1",
-        unit_code="LS",
-        unit_price=money.format_minor(-gross, contract.currency_exponent),
-        item=None,
-        tax_category=None,
-        description="",
-        service_from=day,
-        service_to=day,
-        accepted_at=item.at,
-        bill_on=contract.bill_on,
-        due_after=None,
+    )
+    return replace(
+        line,
+        description=f"{name} (dispute {item.dispute} upheld)",
         corrects_line_id=item.line_id,
         caused_by=(item.cause,),
         evidence=engagement.evidence() if item.cause == engagement.cause else (),
-        attributes=dict(contract.metadata),
     )

@@ -5,12 +5,14 @@ from fractions import Fraction
 from hashlib import blake2b
 
 import msgspec
+from msgspec.structs import replace
 
 from milepost.core import money
 from milepost.core.engagement import Engagement
 from milepost.core.facts import Place
 from milepost.core.hours import TIME, Month, Tally
-from milepost.core.outputs import InvoiceLine, MilestoneStatus, Missing
+from milepost.core.lines import draft
+from milepost.core.outputs import MilestoneStatus, Missing
 from milepost.core.posting import corrected, credit, post, subject_of
 from milepost.core.rules import usage
 
@@ -63,42 +65,20 @@ def _raise(engagement: Engagement, month: str, tally: Tally, gross: int, allowed
     quantity = _quantity(engagement, tally, gross, allowed)
     first = tally.lines == 0
     tally.lines += 1
-    attributes = dict(contract.metadata)
-    if tally.changes > len(tally.causes):
-        attributes["usage_entries"] = str(tally.changes)
-    line = InvoiceLine(
-        line_id=place.identify("line", engagement.name, effect, tally.lines),
-        engagement_id=engagement.name,
-        contract_version=contract.version,
-        customer_id=contract.customer_id,
-        supplier_id=contract.supplier_id,
-        purchase_order=contract.purchase_order,
-        buyer_reference=contract.buyer_reference,
-        milestone_id=None,
-        occurrence_id=month,
-        kind="TIME_AND_MATERIALS",
-        revision=tally.lines,
-        completion="100",
-        gross_minor=gross,
-        retained_minor=0,  # `post` says what is withheld
-        payable_minor=gross,
-        currency=contract.currency,
-        currency_exponent=contract.currency_exponent,
+    line = draft(contract, place, effect, tally.lines, kind="TIME_AND_MATERIALS", gross=gross, at=at)
+    more = tally.changes > len(tally.causes)
+    line = replace(
+        line,
         quantity=usage.quantity_text(quantity, terms.rounding),
         unit_code=tally.unit,
         unit_price=tally.price,
-        item=None,
-        tax_category=None,
         description=f"{tally.meter}, {month}{'' if first else ' (corrected)'}",
         service_from=usage.first_day(month),
         service_to=usage.first_day(usage.next_month(month)) - _DAY,
-        accepted_at=at,
-        bill_on=contract.bill_on,
-        due_after=None,
         corrects_line_id=corrected(engagement, place, effect, tally.charge_revision) if gross < 0 else None,
         caused_by=tuple(sorted({*tally.causes, cause})),
         evidence=tuple(tally.evidence),
-        attributes=attributes,
+        attributes={**line.attributes, **({"usage_entries": str(tally.changes)} if more else {})},
     )
     withheld = not terms.withholding(at).exempts("time_and_materials")
     subject = subject_of(engagement, withheld, tally.billed_minor, tally.subject_minor, gross, at)

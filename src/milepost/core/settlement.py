@@ -3,12 +3,14 @@
 from fractions import Fraction
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from milepost.core import holds, ids, money
-from milepost.core.calendar import END_OF_TIME, local_date
+from milepost.core.calendar import END_OF_TIME
 from milepost.core.contract import Release
 from milepost.core.engagement import Engagement
 from milepost.core.facts import Place, due_key
-from milepost.core.outputs import InvoiceLine
+from milepost.core.lines import draft
 from milepost.core.posting import note, raise_retention
 from milepost.core.rules import moments, retention
 
@@ -103,40 +105,12 @@ def pay_out(
     at = max(at, latest)
     revision = account.releases[release_id] = account.releases.get(release_id, 0) + 1
     effect = f"release:{release_id}"
-    day = local_date(at, contract.timezone)
-    line = InvoiceLine(
-        line_id=ids.identify("line", engagement.name, "", "", effect, revision),
-        engagement_id=engagement.name,
-        contract_version=contract.version,
-        customer_id=contract.customer_id,
-        supplier_id=contract.supplier_id,
-        purchase_order=contract.purchase_order,
-        buyer_reference=contract.buyer_reference,
-        milestone_id=None,
-        occurrence_id=None,
-        kind="RETENTION_RELEASE",
-        revision=revision,
-        completion="100",
-        gross_minor=0,
-        retained_minor=-amount,
-        payable_minor=amount,
-        currency=contract.currency,
-        currency_exponent=contract.currency_exponent,
-        quantity="1",
-        unit_code="LS",
-        unit_price=money.format_minor(0, contract.currency_exponent),
-        item=None,
-        tax_category=None,
+    line = draft(contract, Place(""), effect, revision, kind="RETENTION_RELEASE", gross=0, at=at, paid_out=amount)
+    line = replace(
+        line,
         description=f"Retention released: {release_id}",
-        service_from=day,
-        service_to=day,
-        accepted_at=at,
-        bill_on=contract.bill_on,
-        due_after=None,
-        corrects_line_id=None,
         caused_by=tuple(sorted({*because, engagement.cause})),
         evidence=engagement.evidence(),
-        attributes=dict(contract.metadata),
     )
     account.released_minor += amount
     account.payable_minor += amount
