@@ -175,15 +175,39 @@ def _retry(staged: Staged, engagement: Engagement, version: int) -> list[Output]
 
 def _settle(engagement: Engagement, intake: Intake) -> None:
     """Assess what the event concerns, record its outcome, raise the differences."""
-    found = _assess(engagement, tuple(place for place in intake.concerned if place.milestone != TIME))
-    if signing.SIGNOFF in found and signoff.date_signoff(engagement, found[signing.SIGNOFF]):
-        settlement.schedule(engagement)
+    found = _found(engagement, tuple(place for place in intake.concerned if place.milestone != TIME))
     _record(engagement, intake, found)
     settlement.give_back(engagement)
+    asked_again = _state(engagement, found)
+    if asked_again:  # what is signed already may be in time for the new deadline
+        found |= (again := _found(engagement, asked_again))
+        _state(engagement, again)
+    months = tuple(place.occurrence for place in intake.concerned if not place.milestone and place.occurrence)
+    time_and_materials.settle(engagement, Place(TIME) in intake.concerned, months)
+    settlement.release(engagement)
+    signoff.signoff_status(engagement, found.get(signing.SIGNOFF), parked_names(engagement, signing.SIGNOFF))
+    conserve(engagement.name, engagement.account)
+    engagement.save()
+
+
+def _found(engagement: Engagement, concerned: tuple[Place, ...]) -> dict[Place, Assessment]:
+    """What follows from the facts of these places and of those that depend on them, the sign-off dated by it."""
+    found = _assess(engagement, concerned)
+    if signing.SIGNOFF in found and signoff.date_signoff(engagement, found[signing.SIGNOFF]):
+        settlement.schedule(engagement)
+    return found
+
+
+def _state(engagement: Engagement, found: dict[Place, Assessment]) -> tuple[Place, ...]:
+    """Ask, bill and say what was found; the places where somebody was asked again, with time of its own."""
+    asked_again = []
     for place, assessment in found.items():
         part = engagement.occurrence(place)
+        timers = dict(part.timers)
         asked = requests.request(engagement, place, part, assessment)
         asked |= timeouts.schedule(engagement, place, part, assessment)
+        if any(part.timers.get(key, timer) is not timer for key, timer in timers.items()):
+            asked_again.append(place)
         if signing.is_signable(place):
             if asked:
                 engagement.save_occurrence(place, part)
@@ -195,12 +219,7 @@ def _settle(engagement: Engagement, intake: Intake) -> None:
         statuses.flag(engagement, place, part, assessment)
         statuses.state(engagement, place, part, assessment, parked_names(engagement, place))
         engagement.save_occurrence(place, part)
-    months = tuple(place.occurrence for place in intake.concerned if not place.milestone and place.occurrence)
-    time_and_materials.settle(engagement, Place(TIME) in intake.concerned, months)
-    settlement.release(engagement)
-    signoff.signoff_status(engagement, found.get(signing.SIGNOFF), parked_names(engagement, signing.SIGNOFF))
-    conserve(engagement.name, engagement.account)
-    engagement.save()
+    return tuple(asked_again)
 
 
 def _restate(engagement: Engagement, place: Place) -> None:

@@ -4,6 +4,7 @@ The walk (`core/entitlement.py`) asks a pricing at each instant what a claim's a
 what that gives. A basis is kept with what is accepted, so that the amount to date follows from level and basis.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from fractions import Fraction
@@ -36,7 +37,7 @@ class Basis(NamedTuple):
 NO_BASIS = Basis()
 
 
-class Pricing:
+class Pricing(ABC):
     """The fee of one occurrence."""
 
     follows_facts = True  # False: the amount is known from the contract alone
@@ -72,9 +73,9 @@ class Pricing:
         """Whether of several claims that become acceptable at once the newest is the one that is accepted."""
         return False
 
+    @abstractmethod
     def amount(self, level: Decimal, basis: Basis, at: int) -> int:
         """The gross to date, in minor units, of `level` percent accepted at the instant `at`."""
-        raise NotImplementedError
 
     def attributes(self, basis: Basis) -> dict[str, str]:
         """Those attributes of a report that price, for the submission's hash."""

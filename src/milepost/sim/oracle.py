@@ -97,13 +97,9 @@ class Oracle:
             waiting = [found for found in self._waiting() if not over or found.request.key[0] == SIGNOFF]
             if not self._suspended:
                 self._deadlines.tick(waiting, event.at)
-        self.terms, self.amendments = signed(facts, self.contract, self._deadlines)
-        facts = Facts(self.contract, self._arrived, partial(left_out, self.terms))
-        self.accepted = assessed(facts, self.terms, self._deadlines)
-        self._deadlines.keep(self._claims())
-        self._deadlines.ask(self._waiting(), facts.clock)
-        for found in [*self.amendments.values(), *self.accepted.values()]:
-            self._deadlines.note(found.past, facts.clock)
+        facts = self._assess(facts)
+        if self._deadlines.asked_again:
+            facts = self._assess(facts)  # what is signed already may be in time for the new deadline
         signoff = self.accepted[(SIGNOFF, None)]
         self.signed_off_at = signoff.levels[-1].at if signoff.percent else None
         self.books.follow(self.terms, self.signed_off_at)
@@ -114,6 +110,17 @@ class Oracle:
             self._bill(facts)
         assert sum([*self.gross.values(), *self.hours.values()]) == self.payable + self.held
         assert self.held >= 0
+
+    def _assess(self, facts: Facts) -> Facts:
+        """What is accepted, and who is asked now."""
+        self.terms, self.amendments = signed(facts, self.contract, self._deadlines)
+        facts = Facts(self.contract, self._arrived, partial(left_out, self.terms))
+        self.accepted = assessed(facts, self.terms, self._deadlines)
+        self._deadlines.keep(self._claims())
+        self._deadlines.ask(self._waiting(), facts.clock)
+        for found in [*self.amendments.values(), *self.accepted.values()]:
+            self._deadlines.note(found.past, facts.clock)
+        return facts
 
     def _claims(self) -> dict[Claim, str | None]:
         found = [*self.amendments.items(), *self.accepted.items()]

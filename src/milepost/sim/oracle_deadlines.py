@@ -56,6 +56,7 @@ class Deadlines:
 
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
+        self.asked_again = False  # whether a request of which it was the turn before counts anew
         self._asked: dict[Request, _Asked] = {}
         self._at_first: set[Request] = set()  # those that wait before any escalation
         self._ends: dict[Claim, str | None] = {}
@@ -72,6 +73,7 @@ class Deadlines:
     def ask(self, waiting: Iterable[Waiting], clock: int | None) -> None:
         """What waits now; what was asked before and still waits keeps its time."""
         first = {found.request for found in waiting if found.stage == 0}
+        self.asked_again = any(request in self._asked for request in first - self._at_first)
         for request in first - self._at_first:
             self._asked[request] = _Asked(clock)
         self._at_first = first
