@@ -2,6 +2,7 @@
 # particular. Build: docker build -t milepost .
 FROM python:3.11.14-slim-bookworm AS build
 WORKDIR /src
+RUN apt-get update -q && apt-get install -q -y --no-install-recommends gcc libc6-dev
 RUN python -m venv /opt/milepost
 ENV PATH=/opt/milepost/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY requirements.lock ./
@@ -12,7 +13,8 @@ COPY examples examples
 COPY consumers consumers
 COPY producers producers
 COPY src src
-RUN pip install --no-deps --no-build-isolation .
+COPY ops/compiled.py ops/compiled.py
+RUN MILEPOST_COMPILE=1 pip install --no-deps --no-build-isolation .
 
 FROM python:3.11.14-slim-bookworm
 RUN groupadd --gid 10001 milepost && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin milepost \

@@ -5,12 +5,14 @@ PYTHON ?= $(firstword $(shell command -v python3.11) $(shell command -v python3)
 ARGS ?=
 UV = 0.13.9
 bin = .venv/bin
+compiled = $(CURDIR)/var/compiled
+quiet = --quiet --disable-pip-version-check
 # Fetched before the tests, because a download that takes minutes would look like a test that hangs.
 jars = ops/kafka/kafka.sh libs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check fmt test-kafka chaos nightly fuzz golden bench kafka up lock clean
+.PHONY: help demo test check fmt test-kafka chaos nightly fuzz golden bench compiled kafka up lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,8 +70,17 @@ check: .venv/installed ## Lint, check formats, types, the layers' contracts and 
 	$(bin)/lint-imports
 	$(bin)/milepost schemas check
 
-bench: .venv/installed ## Measure the join beside its peers; says where the report is
+bench: .venv/installed ## Measure the join beside its peers; says where the report is (COMPILED=1: with the compiled core)
 	$(bin)/milepost bench join $(ARGS)
+ifneq ($(COMPILED),)
+bench: compiled
+bench: export PYTHONPATH = $(compiled)
+endif
+
+compiled: .venv/installed ## Put a wheel's content with the core as C extensions into var/compiled (needs a C compiler)
+	@rm -rf $(compiled)
+	MILEPOST_COMPILE=1 $(bin)/pip wheel $(quiet) --no-deps --no-build-isolation --wheel-dir $(compiled)/dist .
+	@$(bin)/pip install $(quiet) --no-deps --target $(compiled) $(compiled)/dist/*.whl
 
 # ---- Change
 
@@ -95,9 +106,9 @@ clean: ## Remove the environment, caches and local data
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or later is needed; found: $(PYTHON). Say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(bin)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(bin)/pip install $(quiet) --require-hashes -r requirements.lock
 	@touch $@
 
 .venv/installed: .venv/locked pyproject.toml
-	$(bin)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(bin)/pip install $(quiet) --no-deps --no-build-isolation --editable .
 	@touch $@

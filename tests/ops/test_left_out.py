@@ -61,6 +61,6 @@ def test_what_nobody_asked_for_is_not_left_out(suite: Path) -> None:
 def test_the_real_list_names_known_markers() -> None:
     lines = [line.split() for line in (ROOT / "ops/debian.txt").read_text().splitlines() if not line.startswith("#")]
     markers = {marker for _, _, marked in lines for marker in marked.split(",")}
-    assert markers == {"asyncapi", "browser", "kafka", "kcat", "postgres", "prometheus"}
+    assert markers == {"asyncapi", "browser", "compiler", "kafka", "kcat", "postgres", "prometheus"}
     for marker in markers:
         assert f'"{marker}: ' in (ROOT / "pyproject.toml").read_text()
