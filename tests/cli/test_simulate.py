@@ -97,6 +97,35 @@ def test_json_is_the_default_and_the_table_is_for_people() -> None:
     assert simulate(*files, "--table", "--json").exit_code == 2
 
 
+def test_the_table_tells_which_events_did_not_bill(tmp_path: Path) -> None:
+    (tmp_path / "contract.yaml").write_text(CONTRACT.replace("[completed]", "[completed], partial: any"))
+    said = [("1", "m1", "60"), ("2", "m1", "50"), ("3", "m1", "101"), ("4", "m9", "100")]
+    events = [
+        {
+            "topic": "milestone-events",
+            "value": {
+                "event_id": f"e{number}",
+                "source": "tracker",
+                "engagement_id": "e1",
+                "milestone_id": milestone,
+                "kind": "REPORTED",
+                "completion": completion,
+                "occurred_at": f"2026-02-0{number}T09:00:00Z",
+                "reported_by": "sam",
+            },
+        }
+        for number, milestone, completion in said
+    ]
+    (tmp_path / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    printed = simulate(tmp_path / "contract.yaml", tmp_path / "events.jsonl", "--table")
+    text = " ".join(printed.stdout.split())
+    assert printed.exit_code == 1
+    assert "tracker/e4 waits: The contract has no such milestone yet." in text
+    assert "tracker/e2 refused LOWER_COMPLETION It reports less than is reported already." in text
+    assert 'tracker/e3 dead letter INVALID_VALUE completion: "101" is not a percentage' in text
+    assert "tracker/e1" not in text
+
+
 def test_the_contract_is_opened_at_the_start_of_its_first_day(run: Callable[..., Result]) -> None:
     first = outputs(run(CONTRACT, report()), "audit-trail")[0]
     assert (first["event_id"], first["occurred_at"]) == ("open:e1:1", "2025-12-31T23:00:00.000000Z")

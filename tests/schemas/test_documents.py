@@ -12,6 +12,7 @@ import pytest
 from milepost.codec.asyncapi import document
 from milepost.codec.registry import installed
 from milepost.codec.topics import TOPICS
+from milepost.core.reasons import GROUPS
 
 DOCS = Path(__file__).parents[2] / "docs"
 HERE = Path(__file__).parent
@@ -71,6 +72,10 @@ def kind(schema: Any) -> str:
 
 def test_the_events_page_is_generated(golden: Callable[[Path, str], None]) -> None:
     parts = [(HERE / "events_page.md").read_text(encoding="utf-8").rstrip()]
+    parts.append("## What becomes of an event that does not bill")
+    for heading, reasons in GROUPS.items():
+        rows = [f"| `{reason}` | {said} |" for reason, said in reasons.items()]
+        parts.append("\n".join([f"{heading}.\n", "| reason | |", "|---|---|", *rows]))
     for heading, direction in (("Events that come in", "in"), ("Facts that are stated", "out")):
         parts.append(f"## {heading}")
         for topic in TOPICS.values():

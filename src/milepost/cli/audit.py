@@ -14,6 +14,7 @@ from milepost.cli.reconcile import progress
 from milepost.codec.json_forms import output_to_json
 from milepost.core.calendar import instant_text
 from milepost.core.outputs import AuditEntry
+from milepost.core.reasons import sentence
 from milepost.kafka.publishing import Publisher, PublishError
 from milepost.kafka.scanning import ScanError
 from milepost.operations.anchoring import AnchorError, anchor
@@ -44,7 +45,7 @@ JSON = typer.Option(False, "--json", help="Print JSON instead of text.")
 
 @app.command()
 def show(engagement: str = ENGAGEMENT, as_json: bool = JSON) -> None:
-    """Print the entries in order, one a line. Exit status 1: the ledger has none of this engagement."""
+    """Print the entries in order, in words where an event did not bill. Exit status 1: the ledger has none of this."""
     with reading_ledger() as ledger:
         entries = _entries(ledger, engagement)
     for entry in entries:
@@ -54,6 +55,8 @@ def show(engagement: str = ENGAGEMENT, as_json: bool = JSON) -> None:
             continue
         subject = entry.line_id or entry.event_id or ""
         typer.echo(f"{entry.sequence:>6}  {value['occurred_at']}  {entry.what:<20} {entry.reason or '':<20} {subject}")
+        if said := sentence(entry.reason or ""):
+            typer.echo(f"{'':>8}{said}")
 
 
 @app.command()

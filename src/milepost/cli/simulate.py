@@ -9,6 +9,7 @@ import typer
 
 from milepost.cli.files import Faults, as_json_line, read_contract, read_event_file
 from milepost.codec.json_forms import event_to_json, output_to_json
+from milepost.core.events import ClockTick
 from milepost.core.outputs import DeadLetter
 from milepost.join.simulation import Raised
 from milepost.join.simulation import simulate as fold
@@ -58,5 +59,12 @@ def _print_lines(raised: Iterable[Raised]) -> Counter[str]:
 def _print_tables(raised: list[Raised]) -> Counter[str]:
     from milepost.demo import tables
 
-    tables.print_tables(tables.from_outputs(one.output for one in raised), sys.stdout)
+    tables.print_tables(tables.from_outputs((_named(one), one.output) for one in raised), sys.stdout)
     return Counter(one.output.reason for one in raised if isinstance(one.output, DeadLetter))
+
+
+def _named(raised: Raised) -> str | None:
+    """The event that an output is of: source/event_id; a tick has neither."""
+    origin = raised.output.origin if isinstance(raised.output, DeadLetter) else None
+    event = origin.event if origin else (raised.line.event if raised.line else None)
+    return None if event is None or isinstance(event, ClockTick) else f"{event.source}/{event.event_id}"

@@ -83,7 +83,7 @@ def count(examples: Sequence[Example]) -> int:
 
 def expected(examples: Sequence[Example]) -> Picture:
     """What the fold alone makes of the examples."""
-    return from_outputs(one.output for example in examples for one in simulate(example.opening, example.lines))
+    return from_outputs((None, one.output) for example in examples for one in simulate(example.opening, example.lines))
 
 
 def read_back(settings: Settings, examples: Sequence[Example]) -> Picture:

@@ -4,10 +4,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from milepost.core.money import format_minor
-from milepost.core.outputs import ApprovalRequest, InvoiceLine, MilestoneStatus, Output, RetentionEvent
+from milepost.core.outputs import (
+    ApprovalRequest,
+    AuditEntry,
+    DeadLetter,
+    InvoiceLine,
+    MilestoneStatus,
+    Output,
+    RetentionEvent,
+)
+from milepost.core.reasons import sentence
 from milepost.sql.reading import LedgerReading, RetentionBalance, is_open
 
 if TYPE_CHECKING:
@@ -19,14 +28,27 @@ __all__ = ["Picture", "from_ledger", "from_outputs", "open_milestones", "print_t
 WIDTH = 130
 
 
+class Unbilled(NamedTuple):
+    """An event that changed nothing, that somebody should look at, or that could not be taken; and why, in words."""
+
+    event: str
+    what: str
+    reason: str
+    words: str
+
+
 @dataclass(frozen=True)
 class Picture:
-    """Where engagements stand: lines in the order in which they were raised, balances, latest statuses, requests."""
+    """Where engagements stand: lines in the order in which they were raised, balances, latest statuses, requests.
+
+    `unbilled`: events that an open milestone does not tell of, where every event's outcome is at hand.
+    """
 
     lines: Sequence[InvoiceLine]
     balances: Sequence[RetentionBalance]
     statuses: Sequence[MilestoneStatus]
     requests: Sequence[ApprovalRequest]
+    unbilled: Sequence[Unbilled] = ()
 
 
 def from_ledger(ledger: LedgerReading, engagements: Iterable[str]) -> Picture:
@@ -40,14 +62,19 @@ def from_ledger(ledger: LedgerReading, engagements: Iterable[str]) -> Picture:
     )
 
 
-def from_outputs(outputs: Iterable[Output]) -> Picture:
-    """The picture that a fold's outputs give, in the order in which they were raised."""
+def from_outputs(raised: Iterable[tuple[str | None, Output]]) -> Picture:
+    """The picture that a fold's outputs give, in the order in which they were raised, each with its event's name."""
+    unbilled: list[Unbilled] = []
     lines: list[InvoiceLine] = []
     requests: list[ApprovalRequest] = []
     statuses: dict[tuple[str, str, str | None], MilestoneStatus] = {}
     sums: dict[tuple[str, str, int], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for output in outputs:
+    for event, output in raised:
         match output:
+            case DeadLetter():
+                unbilled.append(Unbilled(event or "-", "dead letter", output.reason, output.message))
+            case AuditEntry() if output.what in ("REFUSED", "FLAGGED") and output.reason is not None:
+                unbilled.append(Unbilled(event or "-", output.what.lower(), output.reason, sentence(output.reason)))
             case InvoiceLine():
                 lines.append(output)
             case ApprovalRequest():
@@ -62,7 +89,7 @@ def from_outputs(outputs: Iterable[Output]) -> Picture:
     balances = [
         RetentionBalance(*group, kinds["HELD"], kinds["REDUCED"], kinds["RELEASED"]) for group, kinds in sums.items()
     ]
-    return Picture(lines, balances, list(statuses.values()), requests)
+    return Picture(lines, balances, list(statuses.values()), requests, unbilled)
 
 
 def open_milestones(picture: Picture) -> list[MilestoneStatus]:
@@ -89,10 +116,11 @@ def still_to_sign(status: MilestoneStatus, requests: Iterable[ApprovalRequest]) 
 
 
 def print_tables(picture: Picture, stream: TextIO) -> None:
-    """Print the three tables: invoice lines with totals, retention, and what open milestones still miss."""
+    """Print the tables: invoice lines with totals, retention, what open milestones miss, which events did not bill."""
     from rich.console import Console
 
     shown = [_lines(picture), *([_retention(picture)] if picture.balances else []), _open(picture)]
+    shown += [_unbilled(picture)] if picture.unbilled else []
     if stream.isatty():
         Console(file=stream, highlight=False).print(*shown)
         return
@@ -149,12 +177,26 @@ def _open(picture: Picture) -> "Table":
     table = _table("Open milestones", "engagement", "milestone", "state", ">at stake", "missing", "to be signed by")
     for status in open_milestones(picture):
         worth = _money(status.at_stake_minor, status.currency_exponent or 0)
-        details = [missing.detail for missing in status.missing] + [f"{event} waits" for event in status.parked]
+        details = [missing.detail for missing in status.missing] + [_waits(event) for event in status.parked]
         signers = still_to_sign(status, picture.requests)
         state = status.state.lower()
         name = _named(status.milestone_id, status.occurrence_id)
         row = (status.engagement_id, name, state, f"{worth} {status.currency or ''}".strip())
         table.add_row(*row, "\n".join(details), "\n".join(signers))
+    return table
+
+
+def _waits(parked: str) -> str:
+    """A status names what waits as "REASON source/event_id"."""
+    reason, _, event = parked.partition(" ")
+    said = sentence(reason)
+    return f"{event} waits: {said}" if said else f"{parked} waits"
+
+
+def _unbilled(picture: Picture) -> "Table":
+    table = _table("Events that did not bill", "event", "became", "reason", "in words")
+    for one in picture.unbilled:
+        table.add_row(*one)
     return table
 
 

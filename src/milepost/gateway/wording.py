@@ -3,6 +3,7 @@
 from milepost.core.calendar import END_OF_TIME, local_date, local_time, start_of_day
 from milepost.core.money import format_minor
 from milepost.core.outputs import AuditEntry
+from milepost.core.reasons import sentence
 
 __all__ = ["AWAY", "CLOSED", "KEPT", "OPENS_NOTHING", "amount", "deadline", "moment", "outcome", "size"]
 
@@ -42,6 +43,7 @@ def size(size_bytes: int) -> str:
     return f"{size_bytes / 1_000_000:.1f} MB"
 
 
+# What is said to a person who decided, where the sentence for everybody would be less exact.
 _REASONS = {
     "SEPARATION_OF_DUTIES": "The contract asks for different people: whoever reported the work, or signed another "
     "step, cannot complete it alone.",
@@ -50,9 +52,6 @@ _REASONS = {
     "OUTSIDE_WINDOW": "It came after the deadline.",
     "NOT_IN_ROLE": "You did not hold the role at that time; it counts if the contract gives you the role for it.",
     "EVIDENCE_MISSING": "The contract asks for evidence that was not attached.",
-    "DUPLICATE": "The same decision was known already.",
-    "ENGAGEMENT_CLOSED": "The engagement had ended.",
-    "SUBMISSION_WAITING": "It is kept until its submission opens.",
 }
 _OUTCOMES = {
     "APPLIED": "Counted",
@@ -69,7 +68,7 @@ def outcome(entry: AuditEntry | None) -> tuple[str, str]:
     word = _OUTCOMES.get(entry.what, entry.what)
     if entry.reason is None:
         return word, "It is part of the engagement's audit trail."
-    return word, _REASONS.get(entry.reason, f"The reason is {entry.reason}.")
+    return word, _REASONS.get(entry.reason) or sentence(entry.reason) or f"The reason is {entry.reason}."
 
 
 KEPT = (

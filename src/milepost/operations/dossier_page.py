@@ -10,11 +10,13 @@ from milepost.audit.explaining import Explanation, Material
 from milepost.core.calendar import instant_text
 from milepost.core.money import format_minor
 from milepost.core.outputs import InvoiceLine
+from milepost.core.reasons import sentence
 
 __all__ = ["page"]
 
 _environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
 _environment.filters["instant"] = lambda at: "" if at is None else instant_text(at)[:19].replace("T", " ") + " UTC"
+_environment.filters["sentence"] = lambda reason: sentence(reason or "")
 
 
 def page(
