@@ -15,6 +15,7 @@ from milepost.codec.topics import PARTITIONS
 from milepost.core.money import format_minor
 from milepost.kafka.scanning import Scan, ScanError
 from milepost.operations import reconcile as reconciling
+from milepost.operations.acknowledged import compare_erp
 from milepost.operations.reconcile import Reconciliation
 from milepost.operations.refold import Refold, places_of
 
@@ -67,7 +68,7 @@ def _compare(chosen: settings.Settings, grace: int) -> dict[str, Any]:
         with Scan(chosen, reconciling.places(), step) as scan:
             start(scan.records)
             reconciling.compare_ledger(scan, ledger.engine, chosen.topic_prefix, found)
-        reconciling.compare_erp(ledger.engine, int(time.time() * 1_000_000), grace, found)
+        compare_erp(ledger.engine, int(time.time() * 1_000_000), grace, found)
     return {
         "differences": [one._asdict() for one in found.differences],
         "records": dict(found.records),

@@ -55,6 +55,7 @@ class Scan:
         self._waiting: dict[Place, deque[Record]] = {place: deque() for place in self._places}
         self._ended: set[Place] = set()
         self._paused: set[Place] = set()
+        self.begins: dict[Place, int] = {}  # the first offset that a place still keeps
         self.records = 0  # records that the places hold altogether, aborted ones and markers included
         self._consumer = Consumer(
             {
@@ -82,6 +83,7 @@ class Scan:
             for place in self._places:
                 begin, end = self._consumer.get_watermark_offsets(self._partition(place), timeout=ANSWER_S)
                 self.records += end - begin
+                self.begins[place] = begin
             self._consumer.assign(
                 [self._partition(place, self._starts.get(place, OFFSET_BEGINNING)) for place in self._places]
             )

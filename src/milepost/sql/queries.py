@@ -100,24 +100,28 @@ _version = msgspec.json.Decoder(_Versioned).decode
 
 
 class PlacedRow(NamedTuple):
-    """A row as far as it says where it came from."""
+    """A row as it is stored, in the order of the table's columns, and the offset of the record that it came from."""
 
     offset: int
     engagement_id: str
-    body_sha256: str
+    values: tuple[Any, ...]
 
 
 _PAGE = 10_000
 
 
-def rows_by_place(engine: Engine, table: Table, partition: int) -> Iterator[PlacedRow]:
-    """The rows that were read from a partition, in the order of its offsets; a page at a time."""
-    columns = (table.c.record_offset, table.c.engagement_id, table.c.body_sha256)
+def rows_by_place(engine: Engine, table: Table, topic: str, partition: int, begin: int) -> Iterator[PlacedRow]:
+    """The rows that were read from a topic's partition from an offset on, in their order; a page at a time."""
+    engagement = "engagement_key" if table is tables.dead_letters else "engagement_id"
+    columns = (table.c.record_offset, table.c[engagement], *table.columns)
     query = select(*columns).where(table.c.record_partition == partition).order_by(table.c.record_offset).limit(_PAGE)
-    last = -1
+    if table is tables.dead_letters:
+        query = query.where(table.c.record_topic == topic)
+    last = begin - 1
     while True:
         with reading(engine) as connection:
-            page = [PlacedRow(*row) for row in connection.execute(query.where(table.c.record_offset > last))]
+            found = connection.execute(query.where(table.c.record_offset > last))
+            page = [PlacedRow(row[0], row[1] or "", tuple(row[2:])) for row in found]
         yield from page
         if len(page) < _PAGE:
             return

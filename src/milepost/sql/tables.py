@@ -31,6 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 __all__ = [
+    "JSON",
     "Table",
     "approval_links",
     "approval_requests",
