@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import ANY
 
 import msgspec
 import pytest
@@ -208,7 +207,7 @@ def test_whatever_is_changed_in_a_row_is_found(
     copied = shutil.copy(database, tmp_path / "ledger.db")
     monkeypatch.setenv("MILEPOST_BOOTSTRAP_SERVERS", chosen.bootstrap_servers)
     monkeypatch.setenv("MILEPOST_DATABASE_URL", f"sqlite:///{copied}")
-    assert reconciled("--grace-days", "100000") == (0, ANY)
+    assert reconciled("--grace-days", "100000")[0] == 0
     engine = connect(f"sqlite:///{copied}")
     with writing(engine) as connection:
         changed = connection.execute(text(statement)).rowcount
