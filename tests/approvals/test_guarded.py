@@ -1,6 +1,7 @@
 """What an approval link does not open: other files, other people, other sites, logs, the disk."""
 
 import asyncio
+import logging
 import re
 from pathlib import Path
 
@@ -159,8 +160,11 @@ async def test_headers_let_a_browser_do_nothing_but_show(case: Case) -> None:
         assert "access-control-allow-origin" not in answer.headers
 
 
-async def test_no_log_holds_a_token(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_no_log_holds_a_token(
+    case: Case, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """S28 for links, and S22: what people write is no line of a log."""
+    monkeypatch.setattr(logging.getLogger("httpx2"), "disabled", True)  # the test's own client, which is nobody's log
     await case.report("go-live")
     link = await case.link("go-live", "client_ap", "ana")
     await case.served.ask("GET", link)

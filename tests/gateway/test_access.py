@@ -202,6 +202,18 @@ async def test_an_engagement_belongs_to_whoever_opened_it_first(served: Served) 
     assert stranger.status_code == 403
 
 
+async def test_a_disputes_id_may_hold_a_slash(embedded_broker: str, tmp_path: Path) -> None:
+    """What may be opened may be decided: ids are whatever the other side's system calls a dispute."""
+    async with serving(embedded_broker, sqlite(tmp_path)) as served:
+        answers = [
+            await served.ask(
+                "POST", f"/v1/engagements/harbour/disputes/2026%2F17/{how}", served.key(), json={"line_id": "l-1"}
+            )
+            for how in ("withdraw", "uphold", "dismiss", "shred")
+        ]
+    assert [body(one)["code"] for one in answers] == ["UNKNOWN_LINE"] * 3 + ["NOT_FOUND"]
+
+
 @pytest.mark.parametrize("topic", ["approvals", "milestone-events", "engagements", "dispute-events"])
 async def test_a_persons_key_speaks_for_that_person_alone(served: Served, topic: str) -> None:
     field = {"approvals": "approver", "milestone-events": "reported_by"}.get(topic, "actor")

@@ -41,6 +41,15 @@ def test_a_binary_event() -> None:
     assert events(raw("cloudevents", json.dumps(DATA).encode(), headers)) == [("kpi-events", WANTED)]
 
 
+@pytest.mark.parametrize("wrong", ["%ff", "%fe", "%ED%A0%80"])
+def test_an_id_that_is_no_text_is_a_finding(wrong: str) -> None:
+    """Two of them would be one id, after what cannot be read was replaced."""
+    headers = {f"ce-{name}": value for name, value in payload(CLOUD).items() if isinstance(value, str)}
+    headers |= {"content-type": "application/json", "ce-id": wrong}
+    (finding,) = found(raw("cloudevents", json.dumps(DATA).encode(), headers))
+    assert finding == f'header ce-id: is "{wrong}", whose percent-encoding is not UTF-8'
+
+
 def test_a_batch() -> None:
     batch = [payload(CLOUD), payload(CLOUD) | {"id": "B"}]
     headers = {"content-type": "application/cloudevents-batch+json"}

@@ -150,10 +150,16 @@ async def test_a_name_is_no_path(served: Served, tmp_path: Path, name: str) -> N
 
 async def test_the_declared_hash_is_compared(served: Served) -> None:
     sender = key(served)
-    for digest in ("sha-256=:AAAA:", f"sha-256=:{base64.b64encode(bytes(32)).decode()}:", "sha-256=:!!:"):
+    wrong, right = (base64.b64encode(raw).decode() for raw in (bytes(32), bytes.fromhex(HASH)))
+    for digest in (
+        *("sha-256=:AAAA:", f"sha-256=:{wrong}:", "sha-256=:!!:"),
+        # S24: who tried to say it believes that it is compared
+        *(f"sha-256={right}", f"sha-256=:{right}", f"SHA-256=:{right}:", f"sha256=:{right}:"),
+        "md5=:AAAA:",
+    ):
         answer = await upload(served, sender, Content_Digest=digest)
-        assert answer.status_code == (201 if "!" in digest else 422), answer.text
-        if "!" not in digest:
+        assert answer.status_code == (201 if "md5" in digest else 422), answer.text
+        if "md5" not in digest:
             assert body(answer)["code"] in {"INVALID_HASH", "HASH_MISMATCH"}
     right = f"md5=:AAAA:, sha-256=:{base64.b64encode(bytes.fromhex(HASH)).decode()}:"
     assert (await upload(served, sender, Content_Digest=right)).status_code == 200
@@ -203,7 +209,7 @@ async def test_nobody_reads_what_is_not_theirs(served: Served) -> None:
     # Who has the bytes may upload them for an engagement of their own, and reads them there.
     headers = {"Content-Type": "application/pdf"}
     mine = await served.ask("POST", "/v1/evidence?engagement_id=warehouse-7", other, content=PDF, headers=headers)
-    assert mine.status_code == 200
+    assert mine.status_code == 201  # as if nobody else had it
     assert (await served.ask("GET", f"/v1/evidence/{HASH}", other)).content == PDF
 
 
@@ -240,14 +246,15 @@ async def test_a_damaged_file_is_never_delivered_and_the_check_names_it(served: 
     assert (answer.status_code, body(answer)["code"]) == (503, "EVIDENCE_DAMAGED")
     (lost,) = (tmp_path / "evidence" / "objects").rglob(hashlib.sha256(PNG).hexdigest())
     lost.unlink()
-    assert (await served.ask("GET", f"/v1/evidence/{lost.name}", sender)).status_code == 503
+    answer = await served.ask("GET", f"/v1/evidence/{lost.name}", sender)
+    assert (answer.status_code, "is missing from the store" in body(answer)["detail"]) == (503, True)
     found = await asyncio.to_thread(check, tmp_path)
     assert found.returncode == 1
     faults = json.loads(found.stdout)["faults"]
     assert {(fault["sha256"], fault["fault"]) for fault in faults} == {(HASH, "DAMAGED"), (lost.name, "MISSING")}
     # The original heals both.
     assert (await upload(served, sender)).status_code == 200
-    assert (await upload(served, sender, PNG, "image/png")).status_code == 201
+    assert (await upload(served, sender, PNG, "image/png")).status_code == 200
     assert (await served.ask("GET", f"/v1/evidence/{HASH}", sender)).content == PDF
     assert (await asyncio.to_thread(check, tmp_path)).returncode == 0
 

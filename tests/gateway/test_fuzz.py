@@ -1,5 +1,6 @@
 """S34 at the gateway: whatever comes, a parser answers or refuses with its own word, and no request is answered 500."""
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,7 @@ def test_s34_a_key_is_one_or_none(text: str) -> None:
 @example("W10", (int,))
 @example("WzEuNV0", (int,))
 @example("W3RydWVd", (int,))
+@example("WyJcdWQ4MDAiXQ", (str,))
 def test_s34_a_cursor_is_one_or_is_refused(text: str, kinds: tuple[type, ...]) -> None:
     try:
         found = paging._read(text, kinds)
@@ -55,6 +57,7 @@ def test_s34_a_cursor_is_one_or_is_refused(text: str, kinds: tuple[type, ...]) -
     else:
         assert found is not None
         assert [type(part) for part in found] == list(kinds)
+        assert all(not isinstance(part, str) or (part.encode() and "\0" not in part) or part == "" for part in found)
 
 
 @given(st.tuples(st.text(st.characters(exclude_characters="\0", codec="utf-8")), st.integers(-(1 << 62), 1 << 62)))
@@ -159,3 +162,20 @@ def test_s34_no_body_is_answered_500(gate: Running, body: bytes, kind: str, data
 
 
 KEYS: dict[str, str] = {}
+
+
+LISTS = ("engagements", "milestones", "lines", "retention", "requests", "audit", "approvals")
+PATHS = [asked.path for asked in requests() if "GET" in asked.route and asked.route.rpartition("/")[2] in LISTS]
+HOSTILE = [
+    ["\ud800"], ["\ud800", ""], ["@signoff", "\ud800"], [1796770800000000, "\ud800", 5],
+    ["\0"], ["a", "\0"], [[]], [1e99],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_s34_no_cursor_is_answered_500(gate: Running, path: str) -> None:
+    key = gate.key()
+    for parts in HOSTILE:
+        cursor = base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+        answer = gate.ask("GET", f"{path}?cursor={cursor}", key)
+        assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_CURSOR"), (path, parts)

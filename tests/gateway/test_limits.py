@@ -164,6 +164,30 @@ def test_s11_a_body_that_comes_byte_by_byte_is_cut_off_and_others_are_answered_m
     assert statuses == {408}
 
 
+def test_s11_two_lengths_of_one_body_are_refused_and_nothing_behind_it_is_answered(gate: Running) -> None:
+    with connect(gate) as connection:
+        lengths = ("Content-Length: 4", "Transfer-Encoding: chunked")
+        connection.sendall(head(gate, gate.key(), *lengths) + b"0\r\n\r\nGET /live HTTP/1.1\r\nHost: x\r\n\r\n")
+        status, text = answered(connection)
+    assert (status, json.loads(text)["code"]) == (400, "TWO_LENGTHS")
+
+
+def test_s32_an_address_with_a_slash_more_is_nobodys(gate: Running) -> None:
+    for method, path in (("GET", "/v1/engagements/"), ("POST", "/v1/webhooks/tracker/"), ("GET", "/live/")):
+        answer = gate.ask(method, path, headers={"Host": "evil.example"})
+        assert (answer.status_code, answer.headers.get("location")) == (404, None), path
+        assert answer.json()["code"] == "NOT_FOUND"
+
+
+def test_head_is_get_without_the_body(gate: Running) -> None:
+    key = gate.key()
+    for path in ("/live", "/ready", "/v1/whoami", "/v1/engagements"):
+        whole, head_only = gate.ask("GET", path, key), gate.ask("HEAD", path, key)
+        assert (head_only.status_code, head_only.content) == (whole.status_code, b"")
+        assert head_only.headers["content-type"] == whole.headers["content-type"]
+    assert gate.ask("HEAD", "/v1/engagements").status_code == 401
+
+
 def test_s11_what_is_no_http_is_told_so(gate: Running) -> None:
     for raw in (
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",

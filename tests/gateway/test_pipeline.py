@@ -154,6 +154,8 @@ async def test_a_decision_on_what_is_no_longer_open_is_told_what_is(embedded_bro
         status, stale = await decide(ana, submission=1)
         assert (status, stale["code"]) == (409, "SUPERSEDED")
         assert (stale["open"]["submission"], stale["open"]["people"]) in ((2, ["ana"]), (2, ["maria"]))
+        status, other = await decide(ana, submission=1, submission_hash="c" * 64)
+        assert (status, other["code"], other["open"]["submission"]) == (409, "STALE_SUBMISSION", 2)
         assert (await decide(carl, submission=2))[1]["code"] == "NOT_ASKED"
         assert (await decide(ana, submission=2, event_id="a", submission_hash=mine["submission_hash"]))[0] == 202
         assert (await decide(maria, submission=2))[0] == 202

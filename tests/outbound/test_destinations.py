@@ -33,6 +33,7 @@ OTHERS = [
     "https://intranet/",
     "https://example.org./",
     "https://10.0.0.1/",
+    "https://example.com:0/",
     "https://100.100.100.200/",
     "https://192.168.1.1:8443/",
     "https://0.0.0.0/",

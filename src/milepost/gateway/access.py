@@ -51,7 +51,7 @@ async def _authorised(
 ) -> Principal:
     principal = await _identified(doors, credentials)
     within_rate(doors, principal.key_id)
-    action = ACTIONS[f"{request.method} {request.scope['route'].path}"]
+    action = ACTIONS[f"{request.method} {request.scope['route'].path_format}"]
     if not principal.may(action):
         raise Problem(
             403,

@@ -54,6 +54,8 @@ def create_app(doors: Doors) -> FastAPI:
         version=__version__,
         summary="Bills outcomes, exactly once",
         openapi_url="/openapi.json" if doors.settings.gateway_docs else None,
+        # An address with a slash more is another one; leading there would repeat what the Host header says.
+        redirect_slashes=False,
         # Pages that load scripts from elsewhere are nothing for a gateway.
         docs_url=None,
         redoc_url=None,
@@ -98,4 +100,4 @@ def routes() -> Iterator[tuple[str, APIRoute]]:
         for route in router.routes:
             assert isinstance(route, APIRoute), route
             for method in route.methods or ():
-                yield f"{method} {route.path}", route
+                yield f"{method} {route.path_format}", route

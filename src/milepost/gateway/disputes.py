@@ -68,9 +68,9 @@ def _taking(command: Command, kind: str) -> Callable[..., Awaitable[Response]]:
 
 for _path, _command, _kind, _summary, _meaning in (
     ("", _OPENING, "OPENED", "Dispute a line", "All of a line, or `amount_minor` of its gross."),
-    ("/{dispute_id}/withdraw", _DECISION, "WITHDRAWN", "Withdraw a dispute", "Whoever disputed takes it back."),
-    ("/{dispute_id}/uphold", _DECISION, "UPHELD", "Uphold a dispute", "What was disputed is credited."),
-    ("/{dispute_id}/dismiss", _DECISION, "DISMISSED", "Dismiss a dispute", "What was disputed stays billed."),
+    ("/{dispute_id:path}/withdraw", _DECISION, "WITHDRAWN", "Withdraw a dispute", "Whoever disputed takes it back."),
+    ("/{dispute_id:path}/uphold", _DECISION, "UPHELD", "Uphold a dispute", "What was disputed is credited."),
+    ("/{dispute_id:path}/dismiss", _DECISION, "DISMISSED", "Dismiss a dispute", "What was disputed stays billed."),
 ):
     router.add_api_route(
         f"/v1/engagements/{{engagement_id}}/disputes{_path}",

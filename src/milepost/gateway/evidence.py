@@ -46,7 +46,8 @@ _STATUSES = {
 }
 # Neither a path nor anything that a terminal, a log or a header could take for a command.
 _WRONG_IN_NAME = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_DIGEST = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]*):")
+_DIGEST = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]*):\s*(?:$|,)")
+_NAMES_DIGEST = re.compile(r"sha-?256", re.IGNORECASE)
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -61,7 +62,7 @@ _BODY: dict[str, Any] = {
 }
 _KEPT = {
     **answers(201, ref("Evidence"), "It is kept; the item goes into an event", writes=True),
-    200: {"description": "It was there already", "content": {"application/json": {"schema": ref("Evidence")}}},
+    200: {"description": "The engagement had it already", "content": {"application/json": {"schema": ref("Evidence")}}},
 }
 _FILE = {
     **answers(200, {}, "The file", writes=False),
@@ -82,7 +83,7 @@ async def post(
     name: Name = None,
     content_digest: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """201 when it is kept, 200 when it was there already; the same bytes are one object, however often they come."""
+    """201 when it is kept, 200 when the engagement had it already; the same bytes are one object."""
     return await _upload(request, doors, caller, engagement_id, name, _digest(content_digest))
 
 
@@ -148,7 +149,9 @@ async def keep(
     uploaded_by: str,
     sha256: str | None = None,
 ) -> tuple[EvidenceUse, bool]:
-    """Keep a file for an engagement; what was kept, and whether the store had it not yet.
+    """Keep a file for an engagement; what was kept, and whether it was not yet kept for this engagement.
+
+    Whether another engagement has the same file is nobody's business here (S15).
 
     Raises `Problem` for a file that is refused and for a store that is away, `UnavailableError`.
     """
@@ -170,8 +173,7 @@ async def keep(
         doors.now(),
     )
     # Only now may anybody ask for it. A crash before this leaves a file that nobody knows of, until it is sent again.
-    await to_thread(add_use, doors.engine, use)
-    return use, stored.new
+    return use, await to_thread(add_use, doors.engine, use)
 
 
 def item(doors: Doors, use: EvidenceUse) -> Evidence:
@@ -184,8 +186,9 @@ async def deliver(doors: Doors, use: EvidenceUse) -> Response:
     """The file as an answer that no browser shows or runs; its hash is computed before the first byte goes out."""
     try:
         found = await digest_of(doors.evidence, use.sha256)
+        what = "is not what was uploaded"
     except MissingError:
-        found = None
+        found, what = None, "is missing from the store"
     except StoreError as error:
         raise _away(error) from error
     if found is None or not found.sound:
@@ -195,7 +198,7 @@ async def deliver(doors: Doors, use: EvidenceUse) -> Response:
             503,
             "EVIDENCE_DAMAGED",
             "Damaged",
-            f"the file {use.sha256} is not what was uploaded; tell the operator (`milepost evidence check`), "
+            f"the file {use.sha256} {what}; tell the operator (`milepost evidence check`), "
             "or upload the original again",
         )
     file_name = use.name if use.name.endswith(MEDIA_TYPES[use.media_type]) else use.name + MEDIA_TYPES[use.media_type]
@@ -247,16 +250,19 @@ def _away(error: StoreError) -> Problem:
 
 
 def _digest(header: str | None) -> str | None:
-    """The SHA-256 of a Content-Digest header in hex; None where there is none of that kind."""
-    found = _DIGEST.search(header) if header is not None else None
-    if found is None:
+    """The SHA-256 of a Content-Digest header in hex; None where there is none of that kind.
+
+    A sender that tried to name one believes that it is compared: what cannot be read is refused, not passed over.
+    """
+    if header is None or not _NAMES_DIGEST.search(header):
         return None
+    found = _DIGEST.search(header)
     try:
-        raw = base64.b64decode(found[1], validate=True)
+        raw = base64.b64decode(found[1], validate=True) if found is not None else b""
     except binascii.Error:
         raw = b""
     if len(raw) != new_digest().digest_size:
         raise Problem(
-            422, "INVALID_HASH", "Invalid hash", f"Content-Digest: {found[0][:80]!r} found; expected sha-256=:BASE64:"
+            422, "INVALID_HASH", "Invalid hash", f"Content-Digest: {header[:80]!r} found; expected sha-256=:BASE64:"
         )
     return raw.hex()

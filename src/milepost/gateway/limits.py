@@ -60,6 +60,8 @@ class Guard:
         started = time.perf_counter()
         headers = Headers(scope=scope)
         bounded = Bounded(receive, self._settings.gateway_max_body_bytes, self._settings.gateway_body_timeout_ms / 1000)
+        if scope["method"] == "HEAD":  # as GET; the server leaves the body out, for its own scope still says HEAD
+            scope = {**scope, "method": "GET"}
         answer = _Answer(send, _request_id(headers), bounded, _announces_body(headers))
         scope["milepost.body"] = bounded
         structlog.contextvars.clear_contextvars()
@@ -86,6 +88,11 @@ class Guard:
                 f"this gateway answers {self._settings.gateway_max_requests} requests at a time; try again",
                 headers={"Retry-After": "1"},
             )
+        names = {name for name, _ in scope["headers"]}
+        if b"content-length" in names and b"transfer-encoding" in names:
+            # Two lengths of one body (RFC 9112, 6.3): a proxy before this may have believed the other one.
+            detail = "Content-Length and Transfer-Encoding exclude each other; send one of them"
+            return Problem(400, "TWO_LENGTHS", "Bad request", detail, headers={"Connection": "close"})
         if "\0" in scope["path"]:
             return Problem(400, "NUL_IN_ADDRESS", "Bad request", "the address holds a NUL character; remove %00")
         return _query_refused(scope["query_string"])
@@ -141,7 +148,7 @@ def _request_id(headers: Headers) -> str:
 
 
 def _told(scope: MutableMapping[str, Any], answer: _Answer, took_s: float) -> None:
-    path = getattr(scope.get("route"), "path", None)
+    path = getattr(scope.get("route"), "path_format", None)
     method = scope["method"] if scope["method"] in _METHODS else "OTHER"
     route = f"{method} {path}" if path is not None else _NO_ROUTE
     # No answer: the client went away first.

@@ -41,7 +41,7 @@ def _read(cursor: str | None, kinds: Sequence[type]) -> Key | None:
     if (
         not isinstance(found, list)
         or [type(part) for part in found] != list(kinds)
-        or any(abs(part) > _LONGEST if isinstance(part, int) else "\0" in part for part in found)
+        or any(abs(part) > _LONGEST if isinstance(part, int) else not _is_text(part) for part in found)
     ):
         raise Problem(
             400,
@@ -50,6 +50,11 @@ def _read(cursor: str | None, kinds: Sequence[type]) -> Key | None:
             "cursor: this is no cursor of this list; send `next` of the page before, or none for the first page",
         )
     return tuple(found)
+
+
+def _is_text(part: str) -> bool:
+    """JSON may spell halves of surrogate pairs, and NUL; no database takes them."""
+    return "\0" not in part and part.encode("utf-8", "ignore").decode() == part
 
 
 def _written(key: Key | None) -> str | None:

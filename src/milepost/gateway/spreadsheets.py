@@ -1,7 +1,8 @@
 """CSV that a spreadsheet opens without running it (RFC 4180; the formula rules are OWASP's "CSV Injection").
 
-A cell whose text begins like a formula gets an apostrophe before it, which spreadsheets take for "this is text". Plain
-numbers keep their minus. Lists and objects are JSON in their cell.
+A cell whose text begins like a formula gets an apostrophe before it, which spreadsheets take for "this is text"; so
+does what begins like one behind a semicolon or tab, at which a spreadsheet of another language splits. Plain numbers
+keep their minus. Lists and objects are JSON in their cell.
 """
 
 import csv
@@ -15,7 +16,9 @@ __all__ = ["cell", "written"]
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 # The last ones are the full-width forms, which some spreadsheets fold to the first ones.
-_STARTERS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_STARTERS = "=+\\-@\t\r\n|%\uff1d\uff0b\uff0d\uff20"
+# Where a cell may begin: at its start, and behind what separates fields elsewhere.
+_SEPARATED = re.compile(rf"(\A|[;\t])(?= *[{_STARTERS}])")
 
 
 def cell(value: Any) -> str:
@@ -28,9 +31,9 @@ def cell(value: Any) -> str:
         # A number that a sheet can add up; the currency has a column of its own.
         value = str(value["text"]).rpartition(" ")[0]
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if text.lstrip(" ").startswith(_STARTERS) and not _NUMBER.fullmatch(text):
-        return "'" + text
-    return text
+    if _NUMBER.fullmatch(text):
+        return text
+    return _SEPARATED.sub(lambda found: f"{found[1]}'", text)
 
 
 def written(

@@ -32,7 +32,11 @@ def look(engine: Engine, event: ApprovalDecision) -> None:
     asking = [one for one in newest if one.kind in ASKING]
     named = [one for one in newest if _names(event, one)]
     if not named:
-        return
+        stale = [one for one in newest if event.submission == one.submission]
+        if not stale:
+            return
+        # its number is known, and what was looked at was something else
+        raise _nothing_left(event, "STALE_SUBMISSION", stale, asking, "it says something else than this hash")
     mine = [one for one in named if one.role == event.role and one.kind in ASKING]
     if mine and not any(event.approver in one.people for one in mine):
         people = ", ".join(sorted({person for one in mine for person in one.people}))
@@ -42,12 +46,19 @@ def look(engine: Engine, event: ApprovalDecision) -> None:
         return
     ended = max(named, key=lambda one: (one.submission, one.step))
     code, why = _ENDS.get(ended.kind, ("SUPERSEDED", "it is no longer open"))
+    raise _nothing_left(event, code, named, asking, why)
+
+
+def _nothing_left(
+    event: ApprovalDecision, code: str, named: list[ApprovalRequest], asking: list[ApprovalRequest], why: str
+) -> Problem:
+    ended = max(one.submission for one in named)
     following = max(asking, key=lambda one: (one.submission, -one.step), default=None)
-    raise Problem(
+    return Problem(
         409,
         code,
         "Nothing to decide",
-        f"submission {ended.submission} of {event.milestone_id} takes no more decisions: {why}"
+        f"submission {ended} of {event.milestone_id} takes no more decisions: {why}"
         + (f"; submission {following.submission} is open" if following is not None else ""),
         extra=_open(following),
     )

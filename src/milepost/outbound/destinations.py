@@ -67,6 +67,8 @@ class Destinations:
             raise RefusedError(f"not a URL: {error}") from None
         if url.scheme not in ("https", "http") or not host or port is None:
             raise RefusedError(f"not an https URL; found the scheme {url.scheme[:16]!r}")
+        if port == 0:
+            raise RefusedError("nothing listens on port 0; write the port that is meant, or none")
         if url.raw_user is not None or url.raw_password is not None or "@" in url.raw_authority:
             raise RefusedError("a URL must not carry a user or a password; others would read them in logs")
         if url.raw_fragment or "#" in text:

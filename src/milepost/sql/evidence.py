@@ -39,11 +39,14 @@ class Reference(NamedTuple):
     row: str
 
 
-def add_use(engine: Engine, use: EvidenceUse) -> None:
-    """Note an upload; of the same file for the same engagement the first one stays. Raises `UnavailableError`."""
+def add_use(engine: Engine, use: EvidenceUse) -> bool:
+    """Note an upload, and whether it is the first of this file for this engagement, which stays.
+
+    Raises `UnavailableError`.
+    """
     new = (postgresql_insert if engine.dialect.name == "postgresql" else sqlite_insert)(evidence_uses)
     with writing(engine) as connection:
-        connection.execute(new.on_conflict_do_nothing(), use._asdict())
+        return connection.execute(new.on_conflict_do_nothing(), use._asdict()).rowcount == 1
 
 
 def uses_of(engine: Engine, sha256: str) -> list[EvidenceUse]:

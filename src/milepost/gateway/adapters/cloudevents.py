@@ -62,11 +62,14 @@ def translate(options: CloudEventsOptions, delivery: Delivery) -> Translation:
         if kind.startswith("application/cloudevents"):
             gathering.finding("header content-type", f"is {shown(kind)}; expected {_STRUCTURED} or {_BATCH}")
         else:
-            attributes = {
-                name.removeprefix(_HEADER): unquote(value)
-                for name, value in delivery.headers.items()
-                if name.startswith(_HEADER)
-            }
+            attributes = {}
+            for name, value in delivery.headers.items():
+                if name.startswith(_HEADER):
+                    try:
+                        attributes[name.removeprefix(_HEADER)] = unquote(value, errors="strict")
+                    except UnicodeDecodeError:
+                        gathering.finding(f"header {name}", f"is {shown(value)}, whose percent-encoding is not UTF-8")
+                        return gathering.result()
             _translate_one(options, attributes, "", gathering, lambda: _json(delivery.body, "", gathering))
         return gathering.result()
     document = gathering.document(delivery.body)
