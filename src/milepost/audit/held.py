@@ -5,6 +5,7 @@ Asked of the state that a fold of the events leaves: the same spans, values and 
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 from milepost.audit.wording import gate_text, instant
 from milepost.core import money
@@ -24,61 +25,68 @@ from milepost.core.contract import (
 from milepost.core.engagement import Engagement
 from milepost.core.facts import FilingDecision, KpiValue, Place, Report
 from milepost.core.gates import carries, leaves
-from milepost.core.rules import kpis, regulators
+from milepost.core.rules import regulators
 from milepost.core.rules.spans import Span
 from milepost.core.terms import gates
 
-__all__ = ["gate_at", "gates_at", "missing_since", "value_text"]
+__all__ = ["Looking", "gate_at", "gates_at", "missing_since", "value_text"]
 
 
-def gates_at(engagement: Engagement, place: Place, at: int, report: Report | None, level: Decimal) -> list[str]:
-    """Every gate of the occurrence as agreed at the instant: its value, report, decision or dependency, since when.
+class Looking(NamedTuple):
+    """At what, and when, a line's gates are looked at again."""
 
-    `report` is the one that the claim rests on, `level` the percentage claimed.
-    """
-    definition = engagement.definition(place, at)
-    return [said for gate in gates(definition) for said in _gate(engagement, place, gate, at, report, level, "")]
+    engagement: Engagement
+    place: Place
+    at: int
+    report: Report | None  # that the claim rests on
+    level: Decimal  # the percentage claimed
+    just_before: bool = False  # silence accepts by what was in force until the deadline: that will do, too
 
 
-def gate_at(engagement: Engagement, place: Place, gate: KpiGate, at: int) -> str:
+def gates_at(look: Looking) -> list[str]:
+    """Every gate of the occurrence as agreed at the instant: its value, report, decision or dependency, since when."""
+    definition = look.engagement.definition(look.place, look.at)
+    return [said for gate in gates(definition) for said in _gate(look, gate, "")]
+
+
+def gate_at(look: Looking, gate: KpiGate) -> str:
     """A gate on a value that is none of the milestone's own: a clawback's."""
-    held = kpis.spans(gate, engagement.forces(gate, place))
-    return _said(gate_text(gate), _looked_at(engagement, place, gate, at), held, at)
+    return _said(look, gate_text(gate), _looked_at(look, gate), look.engagement.gate_spans(gate, look.place))
 
 
-def _gate(
-    engagement: Engagement, place: Place, gate: Gate, at: int, report: Report | None, level: Decimal, before: str
-) -> Iterator[str]:
+def _gate(look: Looking, gate: Gate, before: str) -> Iterator[str]:
     if isinstance(gate, AnyOf | AllOf):
         word = "any of: " if isinstance(gate, AnyOf) else "together: "
         for inner in gate.gates:
-            yield from _gate(engagement, place, inner, at, report, level, before + word)
+            yield from _gate(look, inner, before + word)
         return
-    asked = before + gate_text(gate, place.occurrence)
+    occurrence = look.place.occurrence
     if isinstance(gate, Completed | EvidenceGate):
-        yield f"{asked}: {_reported(gate, report, level)}"
+        yield f"{before}{gate_text(gate)}: {_reported(gate, look.report, look.level)}"
     elif isinstance(gate, RegulatorGate):
-        for regulator, rulings in engagement.rulings(gate, place).items():
-            alone = gate_text(RegulatorGate((regulator,), gate.filing, gate.at_least), place.occurrence)
-            decision = next((ruling.decision for ruling in reversed(rulings) if ruling.since <= at), None)
-            yield _said(before + alone, _decided(decision), regulators.spans(rulings, gate.at_least), at)
+        for regulator, rulings in look.engagement.rulings(gate, look.place).items():
+            alone = gate_text(RegulatorGate((regulator,), gate.filing, gate.at_least), occurrence)
+            decision = next((ruling.decision for ruling in reversed(rulings) if ruling.since <= look.at), None)
+            yield _said(look, before + alone, _decided(decision), regulators.spans(rulings, gate.at_least))
     else:
-        yield _said(asked, _looked_at(engagement, place, gate, at), engagement.gate_spans(gate, place), at)
+        held = look.engagement.gate_spans(gate, look.place)
+        yield _said(look, before + gate_text(gate, occurrence), _looked_at(look, gate), held)
 
 
-def _said(asked: str, what: str, spans: Sequence[Span], at: int) -> str:
-    since = _since(spans, at)
+def _said(look: Looking, asked: str, what: str, spans: Sequence[Span]) -> str:
+    since = _since(spans, look.at)
+    if since is None and look.just_before:
+        since = _since(spans, look.at - 1)
     return f"{asked}: {what}, does not hold" if since is None else f"{asked}: {what}, since {instant(since)}"
 
 
 def _since(spans: Sequence[Span], at: int) -> int | None:
-    """Since when it has held without a gap; a deadline accepts by what is in force until then."""
-    for now in (at, at - 1):
-        for i, (since, until) in enumerate(spans):
-            if since <= now < until:
-                while i and spans[i - 1][1] == since:
-                    i, since = i - 1, spans[i - 1][0]
-                return since
+    """Since when it has held without a gap."""
+    for i, (since, until) in enumerate(spans):
+        if since <= at < until:
+            while i and spans[i - 1][1] == since:
+                i, since = i - 1, spans[i - 1][0]
+            return since
     return None
 
 
@@ -88,16 +96,19 @@ def _reported(gate: Completed | EvidenceGate, report: Report | None, level: Deci
     if isinstance(gate, EvidenceGate):
         what, holds = f"report {report.cause}", carries(report, gate)
         return f"carried by {what}, since {instant(report.at)}" if holds else f"not carried by {what}, does not hold"
+    if report.kind == "WITHDRAWN":
+        return f"withdrawn ({report.cause}), does not hold"
     by = f" by {report.reported_by}" if report.reported_by is not None else ""
     what = f"{report.completion} % {report.kind.lower()}{by} ({report.cause})"
-    reaches = report.kind != "WITHDRAWN" and money.percent(report.completion) >= level > 0
+    reaches = money.percent(report.completion) >= level > 0
     return f"{what}, since {instant(report.at)}" if reaches else f"{what}, does not hold"
 
 
-def _looked_at(engagement: Engagement, place: Place, gate: Gate, at: int) -> str:
+def _looked_at(look: Looking, gate: Gate) -> str:
+    engagement, place = look.engagement, look.place
     if isinstance(gate, KpiGate):
         forces = engagement.forces(gate, place)
-        force = next((force for force in reversed(forces) if force.since <= at), None)
+        force = next((force for force in reversed(forces) if force.since <= look.at), None)
         if force is None:
             return "no admitted value"
         return "sources disagree" if force.value is None else value_text(force.value)
@@ -106,7 +117,7 @@ def _looked_at(engagement: Engagement, place: Place, gate: Gate, at: int) -> str
         return "has not come" if tick is None else f"passed by tick:{instant_text(tick)}"
     assert isinstance(gate, MilestoneGate)
     accepted = engagement.occurrence(engagement.needed(gate, place)).accepted
-    return f"accepted to {next((level for since, level in reversed(accepted) if since <= at), '0')} %"
+    return f"accepted to {next((level for since, level in reversed(accepted) if since <= look.at), '0')} %"
 
 
 def value_text(value: KpiValue) -> str:

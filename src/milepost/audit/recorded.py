@@ -243,6 +243,8 @@ class _Worth:
     def _meeting(self, steps: list[str]) -> list[str]:
         """The steps, if one of them ends in what was billed to date."""
         wanted = self.unit.text(self.entitled)
+        if not self.entitled:
+            return steps if any("no fee" in step for step in steps) else []
         return steps if any(step.partition(" (")[0].endswith(f" {wanted}") for step in steps) else []
 
     def _card(self, fee: RateCard) -> list[str]:

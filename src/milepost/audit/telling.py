@@ -7,7 +7,7 @@ after all of them.
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from milepost.audit.held import gate_at, gates_at, missing_since, value_text
+from milepost.audit.held import Looking, gate_at, gates_at, missing_since, value_text
 from milepost.audit.telling_hours import tell_hours
 from milepost.audit.telling_releases import tell_release
 from milepost.audit.told import Told, Withheld, belongs
@@ -122,12 +122,13 @@ class _Teller:
         if self.dispute is not None:
             return
         if line.kind == "CLAWBACK" and clawback is not None:
-            yield gate_at(engagement, self.place, clawback.when, line.accepted_at)
+            yield gate_at(Looking(engagement, self.place, line.accepted_at, None, _WHOLE), clawback.when)
             return
         level = self.claim.level if self.claim is not None else self.found.level
         if not level:
             level = self.found.submissions[-1].level if self.found.submissions else _WHOLE
-        yield from gates_at(engagement, self.place, line.accepted_at, self._report(), level)
+        charge = line.gross_minor > 0
+        yield from gates_at(Looking(engagement, self.place, line.accepted_at, self._report(), level, charge))
 
     def worth(self) -> list[str]:
         """How much the milestone is worth to date after the line; nothing if that is not what was billed."""
@@ -142,7 +143,7 @@ class _Teller:
             gross = self.engagement.pricing(self.place).amount(level, basis, at)
             for clawed_minor in dict.fromkeys((self.part.clawed_minor, clawed_before)):
                 if max(0, gross - clawed_minor - taken_minor) == billed + line.gross_minor:
-                    steps = self._fee(level, basis, at) if gross else ["nothing is accepted any more"]
+                    steps = self._fee(level, basis, at) if level else ["nothing is accepted any more"]
                     return [*steps, *self._less(gross, taken_minor, clawed_minor, clawed_before)]
         return []
 
