@@ -1,10 +1,12 @@
 """Why a line exists: gates, signatures, dates and every fee's arithmetic; from files, and from records alone."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from milepost.audit.explaining import explain_line
 from tests.cli.explained import (
     Told,
     approval,
@@ -328,3 +330,25 @@ def test_a_dispute_says_whose_credit_it_is(tmp_path: Path) -> None:
     told = Told(tmp_path, contract(plain("a")), events)
     assert told.line(1)["Arithmetic"][0] == f"dispute d was upheld: 10.00 EUR of line {line}, for good"
     assert f"a dispute was upheld: 10.00 EUR of line {line}, for good" in told.recorded(1)["Arithmetic"]
+
+
+def test_without_its_version_of_the_contract_a_line_says_what_is_lacking(tmp_path: Path) -> None:
+    told = Told(tmp_path, contract(plain("a")), [report("e1", "a", "2026-02-05T10:00:00Z")])
+    said = dict(explain_line(told.material(), told.lines()[0], None).sections)
+    assert said["Gates"] == ["version 1 of the contract is not at hand: explain with --contract"]
+    assert said["Arithmetic"][0] == "the amount to date cannot be recomputed from what is at hand"
+
+
+def test_a_version_that_governs_all_is_computed_anew(tmp_path: Path) -> None:
+    first = contract(plain("a", {"percent_of_value": "25"}), value="1000.00")
+    second = {**first, "version": 2, "value": "1200.00", "amendment": {"mode": "catch_up", "from": "2026-05-15"}}
+    events = [
+        report("e1", "a", "2026-05-01T10:00:00Z"),
+        change("e2", "AMENDED", "2026-05-10T10:00:00Z", contract=json.dumps(second)),
+        tick("2026-05-25T00:00:00Z"),
+    ]
+    assert Told(tmp_path, first, events).line(1)["Arithmetic"][:3] == [
+        "25 % of the value 1200.00 EUR = 300.00 EUR",
+        "fee 300.00 EUR x 100 % accepted = 300.00 EUR",
+        "entitled to date 300.00 EUR - billed before 250.00 EUR",
+    ]

@@ -39,8 +39,8 @@ def _measured(line: InvoiceLine) -> list[str]:
         rounded = abs(exact - line.gross_minor) <= Fraction(1, 2)
         worth = f" = {_show(line, line.gross_minor)}" if rounded else ""
         steps.append(f"{line.quantity} {line.unit_code} x {line.unit_price} {line.currency}{worth}")
-        steps.append("the ledger keeps no entries of hours: explain with --contract and --events")
-    return steps
+        return [*steps, "the ledger keeps no entries of hours: explain with --contract and --events"]
+    return [*steps, "the amount to date cannot be recomputed from what is at hand"]
 
 
 def retention_steps(

@@ -60,7 +60,9 @@ def explain_line(
     `told` is what a fold of the events says; without it the records have to do.
     """
     before = material.before(line)
-    told = told or recorded(line, _records(material, before), contract)
+    if told is None or not told.worth:
+        known = recorded(line, _records(material, before), contract)
+        told = known if told is None else told._replace(worth=known.worth)
     return Explanation(
         [
             ("Line", _line(line, material)),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from milepost.audit.told import Told, Withheld, belongs
-from milepost.audit.wording import Money, gate_text, instant, moment_text
+from milepost.audit.wording import Money, amount, gate_text, instant, moment_text
 from milepost.audit.worth import agreed_steps, card_steps, clawback_steps, success_steps
 from milepost.core import money
 from milepost.core.calendar import start_of_day
@@ -79,18 +79,19 @@ def recorded(line: InvoiceLine, records: Records, contract: Contract | None) -> 
     withheld = None if contract is None else Withheld(Terms(contract), contract.value_minor)
     worth: list[str] = []
     said: list[str] = []
-    if terms is not None and definition is not None:
-        worth = _Worth(line, records, terms, definition, own, billed + line.gross_minor).steps()
-        said = [] if _is_dispute(line) else list(_gates(line, records, definition, terms))
-    elif terms is not None and line.kind == "RETENTION_RELEASE":
-        said = _rule(line, terms)
-    if line.kind == "TIME_AND_MATERIALS":
+    if line.kind == "ADJUSTMENT" and line.description.endswith(" upheld)"):
+        taken = amount(-line.gross_minor, line.currency_exponent, line.currency)
+        worth = [f"a dispute was upheld: {taken} of line {line.corrects_line_id}, for good"]
+    elif line.kind == "TIME_AND_MATERIALS":
         said = [f"{line.occurrence_id} is over, since {instant(line.accepted_at)}"]
+    elif terms is None:
+        said = [f"version {line.contract_version} of the contract is not at hand: explain with --contract"]
+    elif definition is not None:
+        worth = _Worth(line, records, terms, definition, own, billed + line.gross_minor).steps()
+        said = list(_gates(line, records, definition, terms))
+    elif line.kind == "RETENTION_RELEASE":
+        said = _rule(line, terms)
     return Told(said, worth, _submissions(line, records, billed), [], withheld)
-
-
-def _is_dispute(line: InvoiceLine) -> bool:
-    return line.kind == "ADJUSTMENT" and line.description.endswith(" upheld)")
 
 
 def _rule(line: InvoiceLine, terms: Terms) -> list[str]:
@@ -221,10 +222,6 @@ class _Worth:
     def steps(self) -> list[str]:
         """Nothing where the numbers do not meet what was billed."""
         line, fee = self.line, self.definition.fee
-        if _is_dispute(line):
-            return [
-                f"a dispute was upheld: {self.unit.text(-line.gross_minor)} of line {line.corrects_line_id}, for good"
-            ]
         if line.kind == "CLAWBACK":
             return self._clawback()
         level, value = money.percent(line.completion), line.attributes.get("kpi_value")
