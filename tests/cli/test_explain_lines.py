@@ -352,3 +352,31 @@ def test_a_version_that_governs_all_is_computed_anew(tmp_path: Path) -> None:
         "fee 300.00 EUR x 100 % accepted = 300.00 EUR",
         "entitled to date 300.00 EUR - billed before 250.00 EUR",
     ]
+
+
+def test_a_fee_that_shares_what_is_left_of_a_new_value_says_so(tmp_path: Path) -> None:
+    shares = [plain(name, {"percent_of_value": share}) for name, share in (("a", "25"), ("b", "50"), ("c", "25"))]
+    first = contract(*shares, value="100000.00")
+    amendment = {"mode": "prospective", "from": "2026-05-15"}
+    events = [
+        report("e1", "a", "2026-05-01T10:00:00Z"),
+        change(
+            "e2",
+            "AMENDED",
+            "2026-05-10T10:00:00Z",
+            contract=json.dumps(
+                {
+                    **first,
+                    "version": 2,
+                    "value": "120000.00",
+                    "amendment": amendment,
+                }
+            ),
+        ),
+        tick("2026-05-25T00:00:00Z"),
+        report("e3", "b", "2026-05-26T10:00:00Z"),
+    ]
+    shared, fee = Told(tmp_path, first, events).line(1)["Arithmetic"][:2]
+    assert shared.startswith("50 % of the value 120000.00 EUR in version 2 (prospective), ")
+    assert shared.endswith("the others share the rest by their percentages: 63333.33 EUR")
+    assert fee == "fee 63333.33 EUR x 100 % accepted = 63333.33 EUR"

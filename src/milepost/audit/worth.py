@@ -32,9 +32,11 @@ def agreed_steps(terms: Terms, milestone: str, fee_minor: int, level: Decimal) -
         elif abs(exact - fee_minor) < 1:
             steps.append(f"{share}, {unit.text(fee_minor)} as all percentages together are rounded once")
         else:
-            # an amendment: accepted before it, or sharing what others left of the new value
-            mode = f" ({terms.mode})" if terms.mode else ""
-            steps.append(f"{fee.percent} % of the value as version {terms.contract.version} has it{mode}:")
+            kept = "what was accepted before it keeps its fee, the others share the rest by their percentages"
+            version = f"version {terms.contract.version} ({terms.mode or 'the first'})"
+            steps.append(
+                f"{fee.percent} % of the value {unit.text(value)} in {version}, {kept}: {unit.text(fee_minor)}"
+            )
     exact = fee_minor * Fraction(level) / 100
     steps.append(f"fee {unit.text(fee_minor)} x {percent_text(level)} % accepted = {unit.rounded(exact)[0]}")
     return steps

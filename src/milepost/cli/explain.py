@@ -38,7 +38,9 @@ def explain(
     events: Path | None = EVENTS,
     as_json: bool = JSON,
 ) -> None:
-    """Say why a line exists (terms, events, signatures, evidence, arithmetic), or what a milestone still misses.
+    """Say why a line exists: terms, events, gates, signatures, evidence, arithmetic; or what a milestone misses.
+
+    A milestone's reasons are dated, with who may sign. The ledger keeps no events: what it lacks is said.
 
     Exit status 1: there is no such line or milestone; 2: a file or the database cannot be read.
     """
