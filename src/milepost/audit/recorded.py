@@ -306,7 +306,9 @@ def recorded_missing(records: Records, status: MilestoneStatus) -> dict[str, str
                 said[gate] = "; ".join(dated)
             elif kind == "not_to_exceed" and status.accepted_at is not None:
                 said[gate] = f"{status.occurrence_id} is over since {instant(status.accepted_at)}"
-            elif kind == "suspended" or (kind in ("kpi", "regulator") and not _unheard(name, one.detail)):
+            elif one.since is None and (
+                kind == "suspended" or (kind in ("kpi", "regulator") and not _unheard(name, one.detail))
+            ):
                 said[gate] = f"since when: {_LACKS.format('time of it')}"
     return {gate: text for gate, text in said.items() if text}
 
