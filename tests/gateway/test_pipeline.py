@@ -175,6 +175,7 @@ async def _explained(gate: Harbour, key: str, line: dict[str, Any]) -> None:
     explained = await gate.ask("GET", path, key, headers={"Accept": "text/plain"})
     assert "fee 600.00 EUR x 100 % accepted = 600.00 EUR" in explained.text
     assert "lead (maria) granted" in explained.text
+    assert "Gates\n  completed: 100 % accepted, reported since 20" in explained.text
     assert "api:" in explained.text
     open_one = await gate.ask("GET", "/v1/engagements/harbour/milestones/build/explanation", key)
     assert body(open_one)["sections"][0]["title"] == "Milestone"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
+from milepost.audit.signers import asked_now
 from milepost.core.money import format_minor
 from milepost.core.outputs import (
     ApprovalRequest,
@@ -102,17 +103,8 @@ def open_milestones(picture: Picture) -> list[MilestoneStatus]:
 
 
 def still_to_sign(status: MilestoneStatus, requests: Iterable[ApprovalRequest]) -> list[str]:
-    """Who is asked to sign what is open now: "role (people)", in the order of the steps."""
-    latest: dict[int, ApprovalRequest] = {}
-    for request in requests:
-        where = (request.engagement_id, request.milestone_id, request.occurrence_id, request.submission)
-        if where == (status.engagement_id, status.milestone_id, status.occurrence_id, status.submission):
-            latest[request.step] = request
-    return [
-        f"{request.role} ({' or '.join(request.people)})"
-        for _, request in sorted(latest.items())
-        if request.kind in ("REQUESTED", "REMINDED", "ESCALATED")
-    ]
+    """Who may sign what is open now, an escalation's role included: "role (people)", in the order of the steps."""
+    return [f"{request.role} ({' or '.join(request.people)})" for request in asked_now(status, requests)]
 
 
 def print_tables(picture: Picture, stream: TextIO) -> None:

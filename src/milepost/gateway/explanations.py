@@ -8,7 +8,7 @@ from starlette.responses import Response
 from milepost.audit.explaining import Explanation, Material, explain_line, explain_milestone
 from milepost.contract import parse_wire
 from milepost.core.contract import Contract
-from milepost.core.outputs import ApprovalRequest, InvoiceLine
+from milepost.core.outputs import ApprovalRequest, InvoiceLine, MilestoneStatus
 from milepost.gateway.access import Caller
 from milepost.gateway.describing import COMPONENTS, answers, ref
 from milepost.gateway.doors import Door, Doors
@@ -16,6 +16,7 @@ from milepost.gateway.engagements import EngagementId
 from milepost.gateway.milestones import MilestoneId
 from milepost.gateway.paging import answer, wants
 from milepost.gateway.problems import Problem
+from milepost.sql.occurrences import Occurrences
 from milepost.sql.pages import Pages
 from milepost.sql.reading import LedgerReading
 
@@ -25,7 +26,6 @@ router = APIRouter(tags=["ledger"])
 
 # The arithmetic adds up the lines before; beyond this many the command line is the place to ask.
 _MOST_LINES = 20_000
-_MOST_REQUESTS = 1_000
 
 COMPONENTS["Explanation"] = {
     "type": "object",
@@ -82,7 +82,7 @@ def line(
     material = Material(
         [*before, *pages.corrections_of(line_id)],
         pages.retention_of(line_id),
-        _requests(pages, engagement_id, found.milestone_id),
+        _requests(doors, engagement_id, found.milestone_id, found.occurrence_id),
         [],
         pages.entries_of(engagement_id, line_id, tails),
     )
@@ -112,14 +112,27 @@ def milestone(
             "Not found",
             f"nothing was heard of {milestone_id[:80]!r} {occurrence_id[:80]!r} in {engagement_id!r} yet",
         )
-    material = Material([], [], _requests(pages, engagement_id, milestone_id), [], [])
-    return _told(request, explain_milestone(material, statuses.items[0]))
+    found = statuses.items[0]
+    requests = _requests(doors, engagement_id, milestone_id, found.occurrence_id)
+    return _told(request, explain_milestone(Material([], [], requests, _needed(pages, found), []), found))
 
 
-def _requests(pages: Pages, engagement_id: str, milestone_id: str | None) -> list[ApprovalRequest]:
-    if milestone_id is None:
+def _requests(doors: Doors, engagement_id: str, milestone: str | None, occurrence: str | None) -> list[ApprovalRequest]:
+    if milestone is None:
         return []
-    return pages.requests(engagement_id, None, _MOST_REQUESTS, milestone_id=milestone_id).items
+    return Occurrences(doors.engine).requests(engagement_id, milestone, occurrence)
+
+
+def _needed(pages: Pages, status: MilestoneStatus) -> list[MilestoneStatus]:
+    """The milestones that it waits for: the same occurrence of those that repeat."""
+    gates = {gate for one in status.missing for gate in one.gate.split("|")}
+    names = sorted(gate.removeprefix("milestone:") for gate in gates if gate.startswith("milestone:"))
+    places = [(name, occurrence) for name in names for occurrence in dict.fromkeys(("", status.occurrence_id or ""))]
+    return [
+        found
+        for name, occurrence in places
+        for found in pages.statuses(status.engagement_id, None, 1, milestone_id=name, occurrence_id=occurrence).items
+    ]
 
 
 def _contract(doors: Doors, found: InvoiceLine) -> Contract | None:

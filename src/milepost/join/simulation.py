@@ -24,13 +24,14 @@ class Raised(NamedTuple):
     line: Line | None
 
 
-def simulate(opening: EngagementEvent, lines: Iterable[Line]) -> Iterator[Raised]:
+def simulate(opening: EngagementEvent, lines: Iterable[Line], staged: Staged | None = None) -> Iterator[Raised]:
     """Open the engagement, then fold each line in order; yields every output in the order in which it was raised.
 
-    An event is recorded at its own time. Lines that the join does not read (acknowledgements) raise nothing. Raises
+    `staged`: the state to fold into, empty; with each output it is as the output's event left it. An event is recorded
+    at its own time. Lines that the join does not read (acknowledgements) raise nothing. Raises
     what the fold raises.
     """
-    staged = Staged(Empty())
+    staged = Staged(Empty()) if staged is None else staged
     yield from _raise(staged, None, "engagements", opening)
     for line in lines:
         if not isinstance(line.event, InvoiceAcknowledgement):

@@ -16,20 +16,30 @@ __all__ = ["Fired", "fired"]
 
 
 class Fired(NamedTuple):
-    """A clawback fired at `at` because of the value, and took `amount_minor`."""
+    """A clawback fired at `at` because of the value, and took `amount_minor` of the `left_minor` that there were.
+
+    `hit`: when the value was observed that the charge rests on; the window is from its local day `since` to `last`,
+    both included; `elapsed`: whole months of it, where the basis is linear.
+    """
 
     at: int
     value: KpiValue
     amount_minor: int
+    left_minor: int
+    hit: int
+    since: date
+    last: date
+    elapsed: int = 0
 
 
 class _Charge:
     """What an acceptance added to the amount to date; `left` is the gross less credits."""
 
-    def __init__(self, gross: int, hit: int, since: date) -> None:
+    def __init__(self, gross: int, hit: int, since: date, last: date) -> None:
         self.left = gross
         self.hit = hit
         self.since = since
+        self.last = last
 
 
 def fired(
@@ -60,9 +70,10 @@ def fired(
         _fire(clawback, due, at, found, zone, rounding)
         if change > 0:
             hit = hit_at(at)
-            charge = _Charge(change, hit, local_date(hit, zone))
+            since = local_date(hit, zone)
+            last = months_later(since, clawback.within.months) + timedelta(days=clawback.within.days)
+            charge = _Charge(change, hit, since, last)
             charges.append(charge)
-            last = months_later(charge.since, clawback.within.months) + timedelta(days=clawback.within.days)
             counting = [v for v in values if v.at > hit and local_date(v.at, zone) <= last]
             if counting:
                 value = min(counting, key=lambda v: v.at)
@@ -85,13 +96,14 @@ def _fire(
     """Fire what is due before `until`; at one instant amounts change first."""
     while due and (until is None or due[0][0] < until):
         at, _, charge, value = due.pop(0)
-        share = money.ratio(clawback.share) * charge.left / 100
+        share, elapsed = money.ratio(clawback.share) * charge.left / 100, 0
         if clawback.linear and clawback.within.months:
             months = clawback.within.months
-            share = share * Fraction(months - _elapsed(charge.since, local_date(value.at, zone), months), months)
+            elapsed = _elapsed(charge.since, local_date(value.at, zone), months)
+            share = share * Fraction(months - elapsed, months)
         amount = money.round_ratio(share.numerator, share.denominator, rounding)
+        found.append(Fired(at, value, amount, charge.left, charge.hit, charge.since, charge.last, elapsed))
         charge.left -= amount
-        found.append(Fired(at, value, amount))
 
 
 def _elapsed(since: date, until: date, most: int) -> int:

@@ -8,7 +8,19 @@ from milepost.core import money
 from milepost.core.checks import check_decimal
 from milepost.core.contract import Card, Contract, RateCard, Success
 
-__all__ = ["CHARGE", "Price", "charge_of", "price", "pricing_content", "reads_charge", "success_minor"]
+__all__ = [
+    "CHARGE",
+    "PAYER",
+    "PROCEDURE",
+    "Earned",
+    "Price",
+    "charge_of",
+    "earned",
+    "price",
+    "pricing_content",
+    "reads_charge",
+    "success_minor",
+]
 
 PAYER, PROCEDURE, CHARGE = "payer_id", "procedure_code", "charge"
 PRICING = (PAYER, PROCEDURE, CHARGE)  # the attributes of a report that a rate card can read
@@ -32,31 +44,45 @@ def success_minor(fee: Success, value: str, exponent: int) -> Fraction:
     gain = money.ratio(value) - money.ratio(fee.baseline)
     if gain <= 0:
         return Fraction(0)
-    earned = _marginal(fee, gain) if fee.marginal else _slab(fee, gain)
-    minor = earned * int(10**exponent) / 100
+    minor = (
+        sum((part.gain * money.ratio(part.rate) for part in earned(fee, gain)), Fraction(0)) * int(10**exponent) / 100
+    )
     if fee.floor_minor is not None:
         minor = max(minor, Fraction(fee.floor_minor))
     return minor if fee.cap_minor is None else min(minor, Fraction(fee.cap_minor))
 
 
-def _marginal(fee: Success, gain: Fraction) -> Fraction:
+class Earned(NamedTuple):
+    """A part of a gain, in major units, and the percentage that is earned of it."""
+
+    gain: Fraction
+    rate: str
+
+
+def earned(fee: Success, gain: Fraction) -> list[Earned]:
+    """What of a gain above 0 earns which rate, before floor and cap."""
+    return _marginal(fee, gain) if fee.marginal else [_slab(fee, gain)]
+
+
+def _marginal(fee: Success, gain: Fraction) -> list[Earned]:
     """Each tier's rate on its part of the gain."""
-    earned = below = Fraction(0)
+    found: list[Earned] = []
+    below = Fraction(0)
     for tier in fee.tiers:
         upper = gain if tier.up_to is None else min(gain, money.ratio(tier.up_to))
         if upper > below:
-            earned += (upper - below) * money.ratio(tier.rate)
+            found.append(Earned(upper - below, tier.rate))
             below = upper
-    return earned
+    return found
 
 
-def _slab(fee: Success, gain: Fraction) -> Fraction:
+def _slab(fee: Success, gain: Fraction) -> Earned:
     """The rate of the gain's tier on all of it; a gain beyond the last tier counts up to its end."""
     for tier in fee.tiers:
         if tier.up_to is None or gain <= money.ratio(tier.up_to):
-            return gain * money.ratio(tier.rate)
+            return Earned(gain, tier.rate)
     last = fee.tiers[-1]
-    return money.ratio(last.up_to or "0") * money.ratio(last.rate)
+    return Earned(money.ratio(last.up_to or "0"), last.rate)
 
 
 def price(contract: Contract, fee: RateCard, attributes: Mapping[str, str]) -> Price | None:
