@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from milepost.cli import app
@@ -96,3 +97,66 @@ def test_what_would_be_refused_is_refused(tmp_path: Path, change: tuple[str, str
     status, _, err = preview(tmp_path, amended("catch_up").replace(*change))
     assert status == 1
     assert said in err
+
+
+def event(topic: str, number: int, **value: object) -> str:
+    shown = {"event_id": f"e{number}", "source": "tracker", "engagement_id": "works", **value}
+    return json.dumps({"topic": topic, "value": shown}) + "\n"
+
+
+def previewed(folder: Path, old: str, new: str, events: str) -> tuple[int, str, str]:
+    (folder / "old.yaml").write_text(old, encoding="utf-8")
+    (folder / "new.yaml").write_text(new, encoding="utf-8")
+    (folder / "events.jsonl").write_text(events, encoding="utf-8")
+    files = [str(folder / name) for name in ("old.yaml", "new.yaml", "events.jsonl")]
+    result = CliRunner().invoke(app, ["contract", "preview", *files], catch_exceptions=False)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def third() -> str:
+    new = OLD.replace("version: 1", "version: 3").replace("100000.00", "140000.00")
+    return f"{new}amendment: {{mode: catch_up, from: 2026-05-01}}\n"
+
+
+def second(*signers: str) -> str:
+    document = json.dumps(YAML(typ="safe", pure=True).load(amended("prospective")), default=str)
+    sent = event("engagements", 2, change="AMENDED", occurred_at="2026-03-01T00:00:00Z", contract=document)
+    for number, signer in enumerate(signers, 3):
+        sent += event(
+            "approvals", number, milestone_id="@amendment", occurrence_id="2", role="lead", approver=signer,
+            decision="APPROVED", decided_at="2026-03-02T00:00:00Z",
+        )  # fmt: skip
+    return json.dumps(REPORT) + "\n" + sent
+
+
+def test_the_third_version_is_previewed_on_what_the_second_left(tmp_path: Path) -> None:
+    """M1 keeps its 25,000 under the second, which was signed; the third catches up to 35,000."""
+    status, out, err = previewed(tmp_path, OLD, third(), second("maria"))
+    assert (status, err) == (0, "")
+    assert "M1: ADJUSTMENT gross 10000.00 EUR" in out
+
+
+def test_an_amendment_that_waits_for_another_one_is_said_to(tmp_path: Path) -> None:
+    status, out, err = previewed(tmp_path, OLD, third(), second())
+    assert status == 0
+    assert "raises no line by itself" in out
+    assert "version 1 is in force after EVENTS: version 3 waits until 2 is signed" in err
+
+
+def test_an_old_contract_that_is_an_amendment_is_doubted(tmp_path: Path) -> None:
+    _, _, err = previewed(tmp_path, amended("prospective"), third(), json.dumps(REPORT) + "\n")
+    assert "OLD is version 2: what the versions before it billed is not known here" in err
+
+
+def test_a_limit_of_hours_that_is_raised_shows_what_it_frees(tmp_path: Path) -> None:
+    hours = OLD[: OLD.index("milestones:")] + (
+        "milestones: []\ntime_and_materials:\n  bill: monthly\n  rates: {s: {price: '100.00', unit: HUR}}\n"
+        "  not_to_exceed: '1000.00'\n"
+    )
+    new = hours.replace("version: 1", "version: 2").replace("'1000.00'", "'2000.00'")
+    sent = event("usage-events", 1, usage_id="u", meter="s", started_at="2026-01-10T10:00:00Z", quantity="13")
+    sent += json.dumps({"topic": "clock-ticks", "value": {"at": "2026-02-02T00:00:00Z"}}) + "\n"
+    status, out, _ = previewed(tmp_path, hours, f"{new}amendment: {{mode: catch_up, from: 2026-01-01}}\n", sent)
+    assert status == 0
+    assert "What the next run of hours bills" in out
+    assert "2026-01: 0.00 -> 300.00 EUR" in out

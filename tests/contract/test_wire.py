@@ -26,7 +26,7 @@ def test_wire_of_json_is_canonical_too() -> None:
         ("a: .inf", "a: the number .inf has no JSON form"),
         ("a: 0x10p", None),
         ("a: +5", None),
-        ("a: .5", 'a: the number .5 has no JSON form; write ".5"'),
+        ("a: .5", 'a: the number .5 has no JSON form; write "0.5"'),
         ("a: 1\na: 2", "stands twice"),
         ("a: &x 1", "anchor"),
         ("a: !!int 1", "tag"),

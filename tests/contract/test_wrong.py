@@ -18,6 +18,7 @@ ONLY_WARNED = {
     "fee_success_sources_apart",
     "gate_group_impossible",
     "gate_kpi_impossible",
+    "gate_kpi_period_shorter_than_a_month",
     "gate_nested_impossible",
     "gates_contradict",
     "partial_without_completed",

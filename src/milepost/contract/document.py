@@ -57,10 +57,10 @@ def read_contract(value: Value, findings: Findings) -> Contract | None:
 
     lint_gates.check_dependencies(findings, read.dependencies)
     lint_approvals.check_policies(findings, policies, people, sides, header.effective_from)
-    lint_gates.check_gates(findings, stones)
+    never = lint_gates.check_gates(findings, stones)
     lint_approvals.check_amendments(findings, stones, amendments_approval)
     lint.check_percentages(findings, stones)
-    lint.check_retention(findings, retention)
+    lint.check_retention(findings, retention, stones, never)
     lint.check_total(findings, stones, header.value_minor)
     if findings.failed or header.contract is None:
         return None

@@ -1,6 +1,7 @@
 """What only policies, people and sides together show: who can complete a policy, and who alone."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date
 
 import msgspec
@@ -30,6 +31,8 @@ def check_policies(
         path: Path = ("approvals", name, "steps")
         _check_grace(findings, policy, path)
         lack = lack_of_people(policy, held)
+        said = () if lack is None or len(lack.steps) > 1 else lack.steps
+        _check_roles(findings, policy, path, {role for role, people in held.items() if not people}, said)
         if lack is None:
             _check_sides(findings, name, policy, held, sides)
         elif len(lack.steps) == 1:
@@ -44,6 +47,14 @@ def check_policies(
 
 def _roles(step: Step) -> tuple[str, ...]:
     return (step.role, *(escalation.role for escalation in step.escalations))
+
+
+def _check_roles(findings: Findings, policy: Policy, path: Path, empty: AbstractSet[str], said: Sequence[int]) -> None:
+    """Roles that have people by name, all of whom leave before the contract takes effect."""
+    for place, step in enumerate(policy.steps):
+        for role in (role for role in _roles(step) if role in empty and place not in said):
+            message = f"nobody holds {role} any more when the contract takes effect"
+            findings.error((*path, place), message, "add people to the role, or let it be signed by another one")
 
 
 def _check_grace(findings: Findings, policy: Policy, path: Path) -> None:

@@ -23,6 +23,8 @@ __all__ = ["check_dependencies", "check_gates"]
 Milestones = Sequence[Milestone | None]
 Placed = tuple[Path, Gate]
 
+_MONTH_DAYS = 27  # the shortest period that is a month's (rule 8)
+
 
 def check_dependencies(findings: Findings, dependencies: Sequence[tuple[str, str, Path]]) -> None:
     """No milestone may wait for itself, however many lie between."""
@@ -35,8 +37,8 @@ def check_dependencies(findings: Findings, dependencies: Sequence[tuple[str, str
         findings.error(path, f"the milestones wait for each other: {way}", "take one of these dependencies out")
 
 
-def check_gates(findings: Findings, milestones: Milestones) -> None:
-    """What the gates of one milestone, and of those that it waits for, can mean at all."""
+def check_gates(findings: Findings, milestones: Milestones) -> frozenset[str]:
+    """What the gates of one milestone, and of those that it waits for, can mean at all; those that can never bill."""
     repeats = {milestone.id: milestone.repeats for milestone in milestones if milestone is not None}
     for place, milestone in enumerate(milestones):
         if milestone is None:
@@ -50,7 +52,9 @@ def check_gates(findings: Findings, milestones: Milestones) -> None:
                 findings.error((*gate_path, "regulator", "filing"), "is missing", fix)
         _check_repeating(findings, milestone, path)
     _check_clawbacks(findings, milestones)
-    _Waiting(findings, milestones, repeats).check()
+    waiting = _Waiting(findings, milestones, repeats)
+    waiting.check()
+    return frozenset(waiting.never)
 
 
 def _own_gates(milestone: Milestone, path: Path) -> Iterator[Placed]:
@@ -184,6 +188,10 @@ class _Waiting:
                 message = "the milestone can never bill: no value satisfies these bounds together"
                 self.findings.warning((*here, "kpi"), message, "widen one of the bounds")
                 return True
+            if isinstance(gate, KpiGate) and milestone.repeats == "monthly" and _shorter_than_a_month(gate):
+                message = f"the milestone can never bill: a month's value has a period of {_MONTH_DAYS} days or more"
+                self.findings.warning((*here, "kpi", "period"), message, "admit a whole month, or leave period out")
+                return True
             if not self._possible(milestone, gate):
                 reason, fix = self._reason(milestone, gate)
                 self.findings.warning(here, f"the milestone can never bill: {reason}", fix)
@@ -226,6 +234,11 @@ class _Waiting:
             return f"it waits for {needed}, which cannot", f"mend {needed}"
         ways = f"it repeats {milestone.repeats} and {needed} {self.repeats[needed]}, so that they share no occurrence"
         return ways, "let both repeat alike, or take the dependency out"
+
+
+def _shorter_than_a_month(gate: KpiGate) -> bool:
+    since, until = gate.period_from, gate.period_to
+    return since is not None and until is not None and (until - since).days + 1 < _MONTH_DAYS
 
 
 def _musts(milestone: Milestone, fee: Success) -> list[KpiGate]:

@@ -227,4 +227,7 @@ def quoted(value: Value) -> str | None:
             return f'"{text}"'
         if exact.is_finite() and abs(exact.adjusted()) <= MAX_DIGITS:
             text = format(exact, "f")
+    if "." in text:  # .5 and 5. are numbers in YAML, and no decimal strings here
+        whole, _, fraction = text.partition(".")
+        text = f"{whole if whole.strip('-') else f'{whole}0'}{'.' if fraction else ''}{fraction}"
     return f'"{_cut(text)}"'

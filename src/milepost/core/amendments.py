@@ -33,16 +33,13 @@ def propose(engagement: Engagement, event: EngagementEvent) -> tuple[str | None,
     account, contract = engagement.account, event.terms
     if contract is None:
         return INVALID, "contract: null found, the whole next contract as JSON text expected"
-    wrong = _wrong(engagement, contract)
+    wrong, skipped = _wrong(engagement, contract), _skipped(engagement, contract)
     if wrong:
-        return INVALID, wrong
+        return INVALID, "; ".join([*wrong, *skipped])
     if account.terminated_at is not None and event.occurred_at > account.terminated_at:
         return "ENGAGEMENT_CLOSED", ""
-    if contract.version > account.known_version + 1:
-        return INVALID, (
-            f"contract.version: {contract.version} found, {account.known_version + 1} expected; "
-            f"version {account.known_version} is the last one known, send those between first"
-        )
+    if skipped:
+        return INVALID, "; ".join(skipped)
     if contract.version <= account.first_version:
         return DUPLICATE, ""
     if engagement.at < engagement.agreed.starts_at:
@@ -61,18 +58,20 @@ def propose(engagement: Engagement, event: EngagementEvent) -> tuple[str | None,
     return (opened(engagement, submitted(engagement, place)) if in_turn else DUPLICATE), ""
 
 
-def _wrong(engagement: Engagement, contract: Contract) -> str:
+def _wrong(engagement: Engagement, contract: Contract) -> list[str]:
     """What refuses the document, in words; nothing for one that can be signed."""
-    agreed = engagement.agreed.contract
+    agreed, found = engagement.agreed.contract, []
     if contract.engagement != engagement.name:
-        return f"contract.engagement: {contract.engagement!r} found, {engagement.name!r} expected (engagement_id)"
+        found.append(
+            f"contract.engagement: {contract.engagement!r} found, {engagement.name!r} expected (engagement_id)"
+        )
     if contract.currency != agreed.currency:
-        return (
+        found.append(
             f"contract.currency: {contract.currency!r} found, {agreed.currency!r} expected; "
             "an engagement keeps its currency, open another one"
         )
     if contract.version > engagement.account.known_version and contract.amendment is None:
-        return (
+        found.append(
             "contract.amendment: is missing; add amendment: {mode: prospective | catch_up | separate, from: DATE}, "
             "there is no default"
         )
@@ -80,11 +79,20 @@ def _wrong(engagement: Engagement, contract: Contract) -> str:
     for milestone in contract.milestones:
         repeats = known.get(milestone.id, milestone.repeats)
         if repeats != milestone.repeats:
-            return (
+            found.append(
                 f"contract.milestones: {milestone.id}.repeats: {milestone.repeats!r} found, {repeats!r} expected; "
                 "what is billed of a milestone is billed by occurrence, so give the new one an id of its own"
             )
-    return ""
+    return found
+
+
+def _skipped(engagement: Engagement, contract: Contract) -> list[str]:
+    """What refuses a version that leaves one out."""
+    known = engagement.account.known_version
+    if contract.version <= known + 1:
+        return []
+    message = f"contract.version: {contract.version} found, {known + 1} expected; version {known} is the last one known"
+    return [f"{message}, send those between first"]
 
 
 def _repeats(engagement: Engagement) -> dict[str, str]:

@@ -13,7 +13,7 @@ from milepost.core.parts import Staged
 from milepost.core.replay import Empty
 from milepost.join.terms import with_terms
 
-__all__ = ["Raised", "simulate"]
+__all__ = ["Raised", "fold_lines", "simulate"]
 
 
 class Raised(NamedTuple):
@@ -27,12 +27,17 @@ class Raised(NamedTuple):
 def simulate(opening: EngagementEvent, lines: Iterable[Line], staged: Staged | None = None) -> Iterator[Raised]:
     """Open the engagement, then fold each line in order; yields every output in the order in which it was raised.
 
-    `staged`: the state to fold into, empty; with each output it is as the output's event left it. An event is recorded
-    at its own time. Lines that the join does not read (acknowledgements) raise nothing. Raises
-    what the fold raises.
+    `staged`: the state to fold into, empty; with each output it is as the output's event left it, and `fold_lines`
+    goes on with it. An event is recorded at its own time. Lines that the join does not read (acknowledgements) raise
+    nothing. Raises what the fold raises.
     """
     staged = Staged(Empty()) if staged is None else staged
     yield from _raise(staged, None, "engagements", opening)
+    yield from fold_lines(staged, lines)
+
+
+def fold_lines(staged: Staged, lines: Iterable[Line]) -> Iterator[Raised]:
+    """Fold lines over what is known, as `simulate` does."""
     for line in lines:
         if not isinstance(line.event, InvoiceAcknowledgement):
             yield from _raise(staged, line, line.topic, line.event)
