@@ -58,6 +58,7 @@ ONLY_LINT_SEES = {
     "partial_ends_early",
     "people_period_backwards",
     "policy_amount_too_fine",
+    "policy_escalation_to_nobody",
     "policy_called_none",
     "policy_escalates_to_nobody",
     "policy_escalation_too_few_people",
