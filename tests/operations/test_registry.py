@@ -3,7 +3,7 @@
 import asyncio
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from milepost.codec import records
 from milepost.codec.registry import Registry, installed, schemas_dir
 from milepost.codec.wire import Outgoing, frame
 from milepost.demo.pipeline import Pipeline
+from milepost.join.dead_letters import dead_letter
+from milepost.join.partition import TXSEQ_HEADER
+from milepost.kafka.publishing import Place as Stored
 from milepost.kafka.publishing import Publisher
 from milepost.kafka.scanning import Place, Scan
 from milepost.outbound.schema_registry import SchemaRegistry, adopt
@@ -65,23 +68,28 @@ def body(number: int) -> bytes:
     return records.encode_event(report(number))[5:] + b"\x00"
 
 
-def played(chosen: Settings, *raw: Raw, opens: bool = True) -> None:
-    """What the processes make of an opening, a report and raw records of milestone-events; then they are forgotten."""
+def played(chosen: Settings, *raw: Raw) -> None:
+    """An opening, a report and raw records of milestone-events, and what the processes make of them."""
     forget()
     adopt(chosen)
     publisher = Publisher(chosen)
-    if opens:
-        publisher.send("engagements", opening())
-        publisher.send("milestone-events", report(1))
+    publisher.send("engagements", opening())
+    publisher.send("milestone-events", report(1))
     places = publisher.flush()
     for number, content in raw:
         publisher.resend(Outgoing("milestone-events", b"e", frame(number) + content, []), places[0].partition)
-    places += publisher.flush()
+    processed(chosen, [place for place in [*places, *publisher.flush()] if place.offset >= 0])
+
+
+def processed(chosen: Settings, places: Sequence[Stored] = (), holds: Callable[[], bool] = lambda: True) -> None:
+    """Join and ledger with the registry, until these records are folded and the ledger is as wanted; then forgotten."""
+    forget()
+    adopt(chosen)
 
     async def run() -> None:
         async with Pipeline(chosen) as pipeline:
-            await pipeline.folded(place for place in places if place.offset >= 0)
-            assert await pipeline.stored(lambda: True)
+            await pipeline.folded(places)
+            assert await pipeline.stored(holds)
 
     asyncio.run(run())
     forget()
@@ -137,6 +145,40 @@ def test_a_dead_letter_is_sent_again_once_its_schema_is_registered(registered: S
     assert (sent["dead"], sent["sent"], len(sent["lines"])) == (None, True, 1)
     again = milepost("tail", "dead-letters", "--from-beginning", "--until-idle", "0.5")
     assert json.loads(again.stdout)["value"]["event"]["event_id"] == "r3"
+
+
+def test_dead_letters_of_what_was_not_known_then_are_dead_letters_again(
+    registered: Settings, stub: StubRegistry
+) -> None:
+    known, unknown = reports(stub)
+    played(registered, known, unknown)
+    assert found_by("reconcile", "--rebuild")["differences"] == []
+    assert stub.add("milestone-events-value", newer("weather")) == unknown[0]
+    rebuilt = found_by("reconcile", "--rebuild")
+    assert (rebuilt["differences"], rebuilt["events"]) == ([], 4)
+    assert milepost("dead-letters", "replay", "--reason", "UNKNOWN_SCHEMA").exit_code == 0
+    processed(registered, holds=lambda: billed(registered) == [1000, 1000, 1000])
+    rebuilt = found_by("reconcile", "--rebuild")
+    assert (rebuilt["differences"], rebuilt["events"]) == ([], 5)
+
+
+def test_no_dead_letter_excuses_what_was_billed(registered: Settings, stub: StubRegistry) -> None:
+    known, _ = reports(stub)
+    played(registered, known)
+    places = [Place(topic, number) for topic in ("milestone-events", "invoice-lines") for number in range(4)]
+    with Scan(registered, places) as scan:
+        *_, event, _, line = [record for place in places for record in scan.all(place)]
+    assert (event.topic, event.offset, line.topic) == ("milestone-events", 1, "invoice-lines")
+    letter = dead_letter(event, "UNKNOWN_SCHEMA", "nobody knew it")
+    transaction = [(name, value) for name, value in line.headers if name == TXSEQ_HEADER]
+    publisher = Publisher(registered)
+    publisher.resend(letter._replace(headers=[*letter.headers, *transaction]), event.partition)
+    publisher.flush()
+    result = milepost("reconcile", "--rebuild", "--json")
+    assert result.exit_code == 1
+    differences = [(one["kind"], one["topic"]) for one in json.loads(result.stdout)["differences"]]
+    assert ("strange", "invoice-lines") in differences
+    assert ("strange", "dead-letters") not in differences  # it was believed, and what it cannot explain is found
 
 
 def test_what_is_looked_at_is_read(registered: Settings, stub: StubRegistry, tmp_path: Path) -> None:
