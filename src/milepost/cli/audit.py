@@ -11,6 +11,7 @@ from milepost.audit import anchors, chain
 from milepost.audit.anchors import Anchored
 from milepost.cli.database import reading_ledger
 from milepost.cli.reconcile import progress
+from milepost.cli.registry import adopted
 from milepost.codec.json_forms import output_to_json
 from milepost.core.calendar import instant_text
 from milepost.core.outputs import AuditEntry
@@ -173,14 +174,16 @@ def export(engagement: str = ENGAGEMENT, to: Path = OUT, as_json: bool = JSON) -
 
     Terms, events as they were sent, decisions, evidence, lines with their arithmetic, the audit trail, signed heads, a
     page, and a script that verifies all of it offline. Exit status 1: the ledger has none of this engagement, or
-    evidence is missing; 2: broker, database or file are out of reach.
+    evidence is missing; 2: broker, database, schema registry or file are out of reach.
     """
     try:
         chosen = settings.load()
         made_at = instant_text(int(time.time() * 1_000_000))
+        schemas = adopted(chosen)
         with reading_ledger() as ledger, progress("collecting") as (_, step):
             _entries(ledger, engagement)
-            included = write(gather(chosen, ledger, engagement, made_at, step), open_store(chosen), to)
+            dossier = gather(chosen, ledger, engagement, made_at, step, schemas)
+            included = write(dossier, open_store(chosen), to)
     except (settings.SettingsError, ScanError, StoreError, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None

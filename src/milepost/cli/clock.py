@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from milepost import settings
+from milepost.cli.registry import adopted
 from milepost.core.calendar import instant_text
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ JSON = typer.Option(False, "--json", help="Print one JSON object.")
 def show(bootstrap_servers: str | None = SERVERS, as_json: bool = JSON) -> None:
     """Print the last tick, this machine's time, and in a sandbox how far it was advanced.
 
-    Exit status 1: the brokers do not answer.
+    Exit status 1: the brokers do not answer; 2: the schema registry, where one is named, is away.
     """
     from milepost.clock import sandbox
     from milepost.kafka.ticking import machine_ms
@@ -54,7 +55,8 @@ def advance(
 ) -> None:
     """In a sandbox (MILEPOST_SANDBOX=1), let time pass: deadlines fire as if nobody had done anything meanwhile.
 
-    Exit status 1: the brokers do not take the ticks; 2: this is no sandbox, or no duration.
+    Exit status 1: the brokers do not take the ticks; 2: this is no sandbox, or no duration, or the schema registry,
+    where one is named, is away.
     """
     chosen = _load(bootstrap_servers)
     if not chosen.sandbox:
@@ -93,6 +95,7 @@ def _load(servers: str | None) -> settings.Settings:
 def _ticks(chosen: settings.Settings) -> "Iterator[Ticks]":
     from milepost.kafka.ticking import Ticks, TicksError
 
+    adopted(chosen)
     ticks = Ticks(chosen)
     try:
         yield ticks

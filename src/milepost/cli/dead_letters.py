@@ -11,12 +11,14 @@ import typer
 
 from milepost import settings
 from milepost.cli.database import reading_ledger
+from milepost.cli.registry import adopted
 from milepost.codec.json_forms import output_to_json
 from milepost.codec.wire import Record
 from milepost.core.calendar import instant_text
 from milepost.core.money import format_minor
 from milepost.kafka.publishing import Publisher, PublishError
 from milepost.kafka.scanning import ScanError
+from milepost.kafka.schemas import Schemas
 from milepost.operations import dead_letters as handling
 from milepost.operations.dead_letters import DISCARDED, OPEN, REPLAYED, Letter, Outlook
 from milepost.sql import actions
@@ -69,11 +71,12 @@ def list_(
 def show(ids: list[str] = IDS, bootstrap_servers: str | None = SERVERS, as_json: bool = JSON) -> None:
     """Print whole dead letters: why, the event as far as it can be read, the bytes in hex, and what was done about it.
 
-    Exit status 1: there is no such dead letter, or its bytes are not kept any more.
+    Exit status 1: there is no such dead letter, or its bytes are not kept any more; 2: broker, database or schema
+    registry cannot be read.
     """
-    with _handling(bootstrap_servers) as (chosen, engine):
+    with _handling(bootstrap_servers) as (chosen, engine, schemas):
         for letter in _named(handling.letters(engine), ids):
-            record = handling.original(chosen, letter)
+            record = handling.original(chosen, letter, schemas)
             if isinstance(record, str):
                 raise _refused(record)
             shown = {**_summary(letter), **_content(record)}
@@ -100,14 +103,15 @@ def replay(
     """Send open dead letters again, byte for byte, to the topics they came from; name them, or filter.
 
     With --dry-run: fold them over the state as it is now and say what would be billed. What would be a dead letter
-    again is never sent. Sending twice changes nothing. Exit status 1: something was left.
+    again is never sent. Sending twice changes nothing. Exit status 1: something was left; 2: broker, database or schema
+    registry cannot be read.
     """
-    with _handling(bootstrap_servers) as (chosen, engine):
+    with _handling(bootstrap_servers) as (chosen, engine, schemas):
         if not ids and not (reason or topic or engagement):
             raise typer.BadParameter("name dead letters, or filter by --reason, --topic or --engagement")
         known = handling.letters(engine)
         found = _named(known, ids) if ids else _filtered(known, reason, topic, engagement, everything=False)
-        records = [(letter, handling.original(chosen, letter)) for letter in found]
+        records = [(letter, handling.original(chosen, letter, schemas)) for letter in found]
         ready = [(letter, record) for letter, record in records if isinstance(record, Record)]
         outlooks = handling.foresee(chosen, ready)
         sent = {outlook.letter.id for outlook in outlooks if outlook.dead is None}
@@ -240,11 +244,12 @@ def _refused(message: str) -> typer.Exit:
 
 
 @contextmanager
-def _handling(servers: str | None) -> Iterator[tuple[settings.Settings, Engine]]:
+def _handling(servers: str | None) -> Iterator[tuple[settings.Settings, Engine, Schemas | None]]:
     try:
         chosen = settings.load(bootstrap_servers=servers)
+        schemas = adopted(chosen)
         with reading_ledger() as ledger:
-            yield chosen, ledger.engine
+            yield chosen, ledger.engine, schemas
     except (settings.SettingsError, ScanError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None

@@ -10,6 +10,7 @@ import typer
 
 from milepost import settings
 from milepost.cli.files import Faults, read_contract, read_event_file
+from milepost.cli.registry import adopted
 from milepost.codec.event_files import Fault
 from milepost.contract import parse
 from milepost.core.checks import check
@@ -45,7 +46,8 @@ def publish(
     """Check every file whole, then send contracts and events, and wait until all of it is acknowledged.
 
     Nothing is published when a file has an error, unless --skip-errors. Exit status 1: a contract is refused, or the
-    brokers do not take the events; 2: a file cannot be read or parsed.
+    brokers do not take the events; 2: a file cannot be read or parsed, or the schema registry, where one is named, is
+    away.
     """
     if not files and not contracts:
         raise typer.BadParameter("no file is given; expected events (.jsonl) or contracts (.yaml)")
@@ -58,7 +60,9 @@ def publish(
     from milepost.kafka.publishing import Publisher, PublishError
 
     try:
-        publisher = Publisher(settings.load(bootstrap_servers=bootstrap_servers))
+        chosen = settings.load(bootstrap_servers=bootstrap_servers)
+        adopted(chosen)
+        publisher = Publisher(chosen)
         counts = publisher.counts(_send(publisher, sendable))
     except settings.SettingsError as error:
         typer.echo(str(error), err=True)

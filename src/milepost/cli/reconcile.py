@@ -11,6 +11,7 @@ import typer
 
 from milepost import settings
 from milepost.cli.database import reading_ledger
+from milepost.cli.registry import adopted
 from milepost.codec.topics import PARTITIONS
 from milepost.core.money import format_minor
 from milepost.kafka.scanning import Scan, ScanError
@@ -40,7 +41,8 @@ def reconcile(
     """Compare what was billed with what the ledger holds and what the ERP acknowledged.
 
     With --rebuild: fold all inputs from offset 0 with this release, and compare with what was stated then; run it
-    before a new release is deployed. Exit status 1: something differs; 2: broker or database cannot be read.
+    before a new release is deployed. Exit status 1: something differs; 2: broker, database or schema registry cannot be
+    read.
     """
     try:
         chosen = settings.load(bootstrap_servers=bootstrap_servers)
@@ -63,9 +65,9 @@ def reconcile(
 
 
 def _compare(chosen: settings.Settings, grace: int) -> dict[str, Any]:
-    found = Reconciliation()
+    found, schemas = Reconciliation(), adopted(chosen)
     with reading_ledger() as ledger, progress("comparing") as (start, step):
-        with Scan(chosen, reconciling.places(), step) as scan:
+        with Scan(chosen, reconciling.places(), step, schemas=schemas) as scan:
             start(scan.records)
             reconciling.compare_ledger(scan, ledger.engine, chosen.topic_prefix, found)
         compare_erp(ledger.engine, int(time.time() * 1_000_000), grace, found)
@@ -105,9 +107,10 @@ def _said(found: Reconciliation) -> list[str]:
 def _rebuild(chosen: settings.Settings) -> dict[str, Any]:
     differences: list[dict[str, Any]] = []
     transactions = events = outputs = 0
+    schemas = adopted(chosen)
     with progress("folding again") as (start, step):
         for number in range(PARTITIONS):
-            with Scan(chosen, places_of(number), step) as scan:
+            with Scan(chosen, places_of(number), step, schemas=schemas) as scan:
                 start(scan.records)
                 refold = Refold(scan, number)
                 differences.extend(one._asdict() for one in refold.run())

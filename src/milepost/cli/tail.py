@@ -11,8 +11,10 @@ import typer
 
 from milepost import settings
 from milepost.cli.files import as_json_line
+from milepost.cli.registry import adopted
 from milepost.codec.json_forms import event_to_json, output_to_json
 from milepost.codec.records import read
+from milepost.codec.registry import AwayError
 from milepost.codec.topics import DEAD_LETTER_TOPIC, STATE_TOPIC, TOPICS
 from milepost.codec.wire import Record, Undecodable, header
 from milepost.core import outputs
@@ -39,7 +41,10 @@ def tail(
     bootstrap_servers: str | None = SERVERS,
     as_json: bool = JSON,
 ) -> None:
-    """Print committed records as {"topic": ..., "value": ...}, one a line, until Ctrl-C or the idle time is over."""
+    """Print committed records as {"topic": ..., "value": ...}, one a line, until Ctrl-C or the idle time is over.
+
+    Exit status 1: the topic cannot be read; 2: the schema registry, where one is named, is away.
+    """
     if topic not in TOPICS:
         near = difflib.get_close_matches(topic, TOPICS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(TOPICS)}"
@@ -48,9 +53,10 @@ def tail(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         chosen = settings.load(bootstrap_servers=bootstrap_servers)
-        with Tail(chosen, topic, from_beginning=from_beginning) as records:
+        schemas = adopted(chosen)
+        with Tail(chosen, topic, from_beginning=from_beginning, schemas=schemas) as records:
             _print(records, until_idle)
-    except settings.SettingsError as error:
+    except (settings.SettingsError, AwayError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     except TailError as error:

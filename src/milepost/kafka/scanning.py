@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from milepost.codec.registry import AwayError
 from milepost.codec.wire import Record
+from milepost.kafka.schemas import Schemas, ask
 from milepost.settings import Settings
 
 __all__ = ["Place", "Scan", "ScanError", "read_one"]
@@ -26,7 +28,7 @@ SYSLOG_CRITICAL = 2
 
 
 class ScanError(Exception):
-    """A topic cannot be read to its end; the message names it, and the way out."""
+    """A topic cannot be read to its end, or not understood now; the message says why, and the way out."""
 
 
 class Place(NamedTuple):
@@ -39,7 +41,8 @@ class Place(NamedTuple):
 class Scan:
     """Context manager over the partitions `places`; records of each come in the order of their offsets.
 
-    `progress` is told how many records came; `starts` says where to begin instead of at the beginning.
+    `progress` is told how many records came; `starts` says where to begin instead of at the beginning; `schemas` is
+    asked for what records name and nobody here knows.
     """
 
     def __init__(
@@ -48,8 +51,11 @@ class Scan:
         places: Iterable[Place],
         progress: Callable[[int], None] = lambda _: None,
         starts: Mapping[Place, int] | None = None,
+        *,
+        schemas: Schemas | None = None,
     ) -> None:
         self._settings, self._places, self._progress = settings, tuple(places), progress
+        self._schemas = schemas
         self._starts = dict(starts or {})
         self._names = {settings.topic(place.topic): place.topic for place in self._places}
         self._waiting: dict[Place, deque[Record]] = {place: deque() for place in self._places}
@@ -139,6 +145,7 @@ class Scan:
         # `consume` alone would wait for the whole number or the whole time.
         first = self._consumer.poll(POLL_S)
         found = [] if first is None else [first, *self._consumer.consume(BATCH_RECORDS, timeout=0)]
+        came: list[Record] = []
         for message in found:
             partition, offset = message.partition(), message.offset()
             assert partition is not None
@@ -154,6 +161,11 @@ class Scan:
             key, value = message.key(), message.value()
             record = Record(*place, offset, message.timestamp()[1], key, value, headers)  # type: ignore[arg-type]
             self._waiting[place].append(record)
+            came.append(record)
+        try:
+            ask(self._schemas, came)
+        except AwayError as error:
+            raise ScanError(str(error)) from error
         self._progress(len(found))
         full = [p for p, some in self._waiting.items() if len(some) > AHEAD_RECORDS and p not in self._paused]
         if full:
@@ -165,8 +177,8 @@ class Scan:
         return TopicPartition(self._settings.topic(place.topic), place.partition, offset)
 
 
-def read_one(settings: Settings, place: Place, offset: int) -> Record | None:
+def read_one(settings: Settings, place: Place, offset: int, schemas: Schemas | None = None) -> Record | None:
     """The record at an offset; None where there is none any more. Raises `ScanError`."""
-    with Scan(settings, [place], starts={place: offset}) as scan:
+    with Scan(settings, [place], starts={place: offset}, schemas=schemas) as scan:
         record = scan.peek(place)
     return record if record is not None and record.offset == offset else None

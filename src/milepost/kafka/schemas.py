@@ -1,9 +1,11 @@
 """What a consumer asks before it hands records on: whether their schemas can be known at all.
 
 With a registry service a record may name a schema that nobody here has seen. Whether it exists is for the registry to
-say; while that is away, the records wait where they are (`log.HoldError`), for they are not wrong.
+say; while that is away, the records wait where they are (`log.HoldError`), for they are not wrong. A command that reads
+them again asks in the same way (`ask`), so that it understands what the processes understood.
 """
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any, Protocol
 from uuid import UUID
@@ -11,7 +13,7 @@ from uuid import UUID
 from milepost.codec.registry import Registry
 from milepost.codec.wire import Undecodable, unframe
 
-__all__ = ["Schemas", "unknown_keys"]
+__all__ = ["Schemas", "ask", "unknown_keys"]
 
 
 class Schemas(Protocol):
@@ -39,3 +41,12 @@ def unknown_keys(registry: Registry, records: Iterable[Any]) -> set[int | UUID]:
         if not registry.knows(key):
             found.add(key)
     return found
+
+
+def ask(schemas: Schemas | None, records: Iterable[Any]) -> None:
+    """Know the schemas that records name, as far as anybody does; for a command, not from within an event loop.
+
+    Raises `AwayError` while nobody answers and one of them is not known yet.
+    """
+    if schemas is not None and (unknown := unknown_keys(schemas.registry, records)):
+        asyncio.run(schemas.ensure(unknown))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from milepost.codec.wire import Record
+from milepost.kafka.schemas import Schemas, ask
 from milepost.settings import Settings
 
 __all__ = ["Tail", "TailError"]
@@ -34,11 +35,14 @@ class TailError(Exception):
 
 
 class Tail:
-    """Context manager: reads one topic from where it stands when it is opened, or from its beginning."""
+    """Context manager: reads one topic from where it stands when it is opened, or from its beginning.
 
-    def __init__(self, settings: Settings, topic: str, *, from_beginning: bool) -> None:
+    `schemas` is asked for what records name and nobody here knows.
+    """
+
+    def __init__(self, settings: Settings, topic: str, *, from_beginning: bool, schemas: Schemas | None = None) -> None:
         self._settings, self._topic, self._name = settings, topic, settings.topic(topic)
-        self._from_beginning = from_beginning
+        self._from_beginning, self._schemas = from_beginning, schemas
         self._consumer = Consumer(
             {
                 "bootstrap.servers": settings.bootstrap_servers,
@@ -72,8 +76,10 @@ class Tail:
         self._consumer.close()
 
     def poll(self, timeout_s: float, most: int = 500) -> list[Record]:
-        """The next records, at most `most`, none after `timeout_s` without any. Raises `TailError`."""
-        return [self._record(message) for message in self._messages(timeout_s, most)]
+        """The next records, at most `most`, none after `timeout_s` without any. Raises `TailError`, `AwayError`."""
+        found = [self._record(message) for message in self._messages(timeout_s, most)]
+        ask(self._schemas, found)
+        return found
 
     def _starts(self) -> list[TopicPartition]:
         until = time.monotonic() + ANSWER_S

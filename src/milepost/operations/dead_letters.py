@@ -14,6 +14,7 @@ from milepost.codec.wire import Outgoing, Record, Undecodable, header
 from milepost.core.outputs import AuditEntry, InvoiceLine, RetentionEvent
 from milepost.join.dead_letters import dead_letter_id
 from milepost.kafka.scanning import Place, Scan, read_one
+from milepost.kafka.schemas import Schemas
 from milepost.operations.refold import fold_batch
 from milepost.settings import Settings
 from milepost.sql import actions
@@ -85,11 +86,11 @@ def state(done: Sequence[actions.Action]) -> str:
     return last if last in (REPLAYED, DISCARDED) else OPEN
 
 
-def original(settings: Settings, letter: Letter) -> Record | str:
-    """The record as it came, or why it cannot be had. Raises `ScanError`."""
+def original(settings: Settings, letter: Letter, schemas: Schemas | None = None) -> Record | str:
+    """The record as it came, or why it cannot be had; `schemas` is asked for the one it names. Raises `ScanError`."""
     found = letter.summary
     where = f"{found.record_topic}[{found.record_partition}] offset {found.record_offset}"
-    kept = read_one(settings, Place(found.record_topic, found.record_partition), found.record_offset)
+    kept = read_one(settings, Place(found.record_topic, found.record_partition), found.record_offset, schemas)
     if kept is None:
         return f"{where} is not kept any more"
     if found.original_topic is None or found.original_partition is None or found.original_offset is None:
@@ -104,7 +105,7 @@ def original(settings: Settings, letter: Letter) -> Record | str:
         headers = tuple((name, value) for name, value in kept.headers if not _added(name))
         return Record(*place, found.original_offset, kept.timestamp, kept.key, kept.value, headers)
     # Too large for the topic: the record itself is still where it was.
-    record = read_one(settings, place, found.original_offset)
+    record = read_one(settings, place, found.original_offset, schemas)
     if record is None or sha256(record.value or b"").hexdigest().encode() != left_out:
         return f"{where} names a value of {found.original_topic} that is not kept any more"
     carried = tuple((name, value) for name, value in kept.headers if name in _CARRIED_NAMES)

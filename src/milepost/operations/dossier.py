@@ -24,6 +24,7 @@ from milepost.codec.wire import Record, Undecodable
 from milepost.contract import parse_wire
 from milepost.core.outputs import AuditEntry
 from milepost.kafka.scanning import Place, Scan
+from milepost.kafka.schemas import Schemas
 from milepost.operations.dossier_page import page
 from milepost.settings import Settings
 from milepost.sql.reading import LedgerReading
@@ -54,9 +55,17 @@ class Included:
 
 
 def gather(
-    settings: Settings, ledger: LedgerReading, engagement: str, made_at: str, progress: Callable[[int], None]
+    settings: Settings,
+    ledger: LedgerReading,
+    engagement: str,
+    made_at: str,
+    progress: Callable[[int], None],
+    schemas: Schemas | None = None,
 ) -> Dossier:
-    """Collect it from the ledger and from the topics. Raises `ScanError`, `UnavailableError`."""
+    """Collect it from the ledger and from the topics; `schemas` is asked for what events name and nobody here knows.
+
+    Raises `ScanError`, `UnavailableError`.
+    """
     material = Material(
         ledger.lines(engagement),
         ledger.retention_events(engagement),
@@ -65,7 +74,7 @@ def gather(
         ledger.audit(engagement),
     )
     contracts = ledger.contracts(engagement)
-    events = [_event(record) for record in _sent(settings, material.audit, progress)]
+    events = [_event(record) for record in _sent(settings, material.audit, progress, schemas)]
     explained = _explained(material, contracts)
     texts = {f"contracts/version-{version}.json": _pretty(json.loads(text)) for version, text in contracts.items()}
     texts |= {
@@ -115,7 +124,9 @@ async def _read(store: EvidenceStore, sha256: str) -> bytes | None:
         return None
 
 
-def _sent(settings: Settings, audit: Iterable[AuditEntry], progress: Callable[[int], None]) -> list[Record]:
+def _sent(
+    settings: Settings, audit: Iterable[AuditEntry], progress: Callable[[int], None], schemas: Schemas | None
+) -> list[Record]:
     """The records that the audit trail names, as they are on the topics, in the order in which they were folded."""
     wanted: dict[Place, dict[int, int]] = {}
     for entry in audit:
@@ -123,7 +134,8 @@ def _sent(settings: Settings, audit: Iterable[AuditEntry], progress: Callable[[i
             place = Place(entry.input_topic, entry.input_partition)
             wanted.setdefault(place, {}).setdefault(entry.input_offset, entry.sequence)
     found: list[tuple[int, Record]] = []
-    with Scan(settings, wanted, progress, {place: min(offsets) for place, offsets in wanted.items()}) as scan:
+    starts = {place: min(offsets) for place, offsets in wanted.items()}
+    with Scan(settings, wanted, progress, starts, schemas=schemas) as scan:
         for place, offsets in wanted.items():
             records_of = scan.until(place, max(offsets) + 1)
             found += [(offsets[record.offset], record) for record in records_of if record.offset in offsets]

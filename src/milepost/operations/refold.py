@@ -3,6 +3,9 @@
 The topic `join-transactions` says which inputs were applied in which transaction; within one the order is fixed
 (docs/EXACTLY_ONCE.md, step 5). So the code at hand must state the same outputs as the code that ran then: the check to
 make before a new version is deployed, and the proof that nobody but the join wrote the output topics.
+
+Two things are not in the inputs: what the broker refused, and which schemas were known then. Where a dead letter says
+either of its record, the record is one again, whatever is known today.
 """
 
 import asyncio
@@ -25,7 +28,9 @@ from milepost.store.memory import MemoryStore
 
 __all__ = ["Difference", "Refold", "fold_batch", "places_of"]
 
-_REJECTED_MESSAGE = "__connect.errors.exception.message"
+_MESSAGE = "__connect.errors.exception.message"
+# Reasons that no fold can find again by itself.
+_OF_THEN = {OUTPUT_REJECTED.encode(), b"UNKNOWN_SCHEMA"}
 
 
 class Difference(NamedTuple):
@@ -62,7 +67,7 @@ class Refold:
                 for topic in INPUTS
             }
             there = {topic: list(self._stated(topic, applied.txseq)) for topic in OUTPUTS}
-            outcome = fold_batch(in_order(records, PLACES), self.store, _rejected(there[DEAD_LETTER_TOPIC]))
+            outcome = fold_batch(in_order(records, PLACES), self.store, _condemned(there[DEAD_LETTER_TOPIC]))
             self.store.apply(outcome.changes)
             self.transactions += 1
             self.events += sum(map(len, records.values()))
@@ -99,7 +104,7 @@ class Refold:
 def fold_batch(records: Sequence[Record], store: Parts, condemned: Mapping[tuple[str, int], str]) -> Outcome:
     """What the join makes of records in this order, as one transaction; `store` is only read.
 
-    `condemned`: (topic, offset) of records whose outputs the broker refuses, and its words.
+    `condemned`: (topic, offset) of records that are dead letters whatever a fold says of them, and why.
     """
     options = JoinOptions("", "", INPUTS, OUTPUTS, "")
     folding = Folding(Worker(), options.chunk_records, options.max_record_bytes)
@@ -109,13 +114,13 @@ def fold_batch(records: Sequence[Record], store: Parts, condemned: Mapping[tuple
     return outcome
 
 
-def _rejected(letters: list[Record]) -> dict[tuple[str, int], str]:
-    """Records whose outputs the broker refused then: no fold can know that."""
+def _condemned(letters: list[Record]) -> dict[tuple[str, int], str]:
+    """Records that were dead letters because of what was so then; only their bytes are compared, not the reason."""
     found = {}
     for letter in letters:
-        if header(letter.headers, "milepost-error-code") == OUTPUT_REJECTED.encode():
+        if header(letter.headers, "milepost-error-code") in _OF_THEN:
             topic, offset = (header(letter.headers, f"__connect.errors.{name}") for name in ("topic", "offset"))
-            message = header(letter.headers, _REJECTED_MESSAGE) or b""
+            message = header(letter.headers, _MESSAGE) or b""
             if topic is not None and offset is not None and offset.isdigit():
                 found[topic.decode(), int(offset)] = message.decode()
     return found

@@ -141,8 +141,8 @@ def schemas_of(settings: Settings) -> SchemaRegistry | None:
     return SchemaRegistry(settings) if settings.schema_registry_url else None
 
 
-def adopt(settings: Settings, *, wait: bool = False) -> None:
-    """Read and write with the ids of the registry that the settings name; nothing where they name none.
+def adopt(settings: Settings, *, wait: bool = False) -> SchemaRegistry | None:
+    """Read and write with the ids of the registry that the settings name, and answer it; None where they name none.
 
     Before anything is read or written, and not from within a running event loop. `wait`: for a registry that is away,
     and for our schemas in it; without it raises `AwayError` or `UnregisteredError`.
@@ -151,12 +151,13 @@ def adopt(settings: Settings, *, wait: bool = False) -> None:
     while registry is not None:
         try:
             records.adopt(asyncio.run(registry.load()))
-            return
+            break
         except (AwayError, UnregisteredError) as error:
             if not wait:
                 raise
             _log.warning("waiting for the schema registry", found=str(error), again_in_s=_PAUSE_S)
             time.sleep(_PAUSE_S)
+    return registry
 
 
 def _number(answer: Mapping[str, Any], name: str) -> int:
