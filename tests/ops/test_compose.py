@@ -74,7 +74,7 @@ def test_ports_are_for_this_machine_only(services: Services) -> None:
 def test_health_is_probed_by_one_string(services: Services) -> None:
     """With ["CMD-SHELL", "A", "B"] the shell runs A alone, so that the service always looks healthy."""
     probed = {name: service for name, service in services.items() if service["healthcheck"] != {"disable": True}}
-    assert set(services) - set(probed) == {"setup", "anchors"}
+    assert set(services) - set(probed) == {"setup"}
     for name, service in probed.items():
         kind, *words = service["healthcheck"]["test"]
         assert kind == "CMD-SHELL", name
@@ -179,7 +179,7 @@ def test_what_is_scraped_is_what_runs(services: Services) -> None:
     config = YAML(typ="safe", pure=True).load((ROOT / "ops/prometheus/prometheus.yml").read_text(encoding="utf-8"))
     targets = {one["targets"][0] for one in config["scrape_configs"][0]["static_configs"]}
     port = services["join"]["environment"]["MILEPOST_METRICS_PORT"]
-    assert targets == {f"{name}:{port}" for name in PROCESSES - {"anchors"}}
+    assert targets == {f"{name}:{port}" for name in PROCESSES}
     [alertmanager] = config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
     assert alertmanager.partition(":")[0] in services
 

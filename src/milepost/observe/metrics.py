@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 __all__ = [
+    "ANCHORS_COMPLETE",
+    "ANCHORS_SIGNED",
     "APPROVALS",
     "ARRIVAL_TO_LINE_SECONDS",
     "BATCH_RECORDS",
@@ -263,6 +265,16 @@ NOTICE_OLDEST_OWED = Gauge(
     registry=REGISTRY,
 )
 
+ANCHORS_SIGNED = Counter(
+    "milepost_anchors_signed_total",
+    "Anchors that this process signed, each over the heads of the audit trails that moved since the one before.",
+    registry=REGISTRY,
+)
+ANCHORS_COMPLETE = Gauge(
+    "milepost_anchors_complete_timestamp_seconds",
+    "Unix time at which every audit trail's head was last signed, on its topic and in its file; 0: not yet.",
+    registry=REGISTRY,
+)
 GATEWAY_REQUESTS = Counter(
     "milepost_gateway_requests_total",
     "Requests that the gateway answered, by route (as in the API's description) and status.",
