@@ -106,7 +106,8 @@ def show(found: Glance) -> None:
     for reason, count in found.dead.items():
         metrics.DEAD_LETTERS_OPEN.labels(reason).set(count)
     metrics.DEAD_LETTERS_OLDEST.set(0 if found.dead_since is None else found.dead_since / _MICROSECONDS)
-    metrics.REJECTED_LINES.set(found.rejected_lines)
+    for kind, count in found.differences.items():
+        metrics.DIFFERENCES.labels(kind).set(count)
     metrics.GAUGES_REFRESHED.set_to_current_time()
 
 

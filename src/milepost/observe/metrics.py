@@ -27,6 +27,7 @@ __all__ = [
     "DEAD_LETTERS",
     "DEAD_LETTERS_OLDEST",
     "DEAD_LETTERS_OPEN",
+    "DIFFERENCES",
     "EVENTS_IN",
     "EVENT_TO_LINE_SECONDS",
     "EVIDENCE_DAMAGED",
@@ -53,7 +54,6 @@ __all__ = [
     "OUTPUTS",
     "PARTITIONS",
     "REGISTRY",
-    "REJECTED_LINES",
     "RESTORE_SECONDS",
     "TRANSACTIONS",
     "TRANSACTION_OUTCOMES",
@@ -197,9 +197,12 @@ DEAD_LETTERS_OLDEST = Gauge(
     "Unix time at which the oldest dead letter came that nobody sent again or put aside; 0: there is none.",
     registry=REGISTRY,
 )
-REJECTED_LINES = Gauge(
-    "milepost_ledger_rejected_lines",
-    "Invoice lines that the ERP refused and has not taken since: differences that `milepost reconcile` lists.",
+DIFFERENCES = Gauge(
+    "milepost_ledger_differences",
+    "Invoice lines about which ledger and ERP differ, as `milepost reconcile` lists them, by difference: rejected (the "
+    "ERP refused it and has not taken it since), unanswered (nothing was said of it for three days, by an ERP that "
+    "answers), unknown (the ERP answered for a line that was never raised).",
+    ["difference"],
     registry=REGISTRY,
 )
 GAUGES_REFRESHED = Gauge(
