@@ -13,7 +13,8 @@ keep() { # NAME: standard input into the file, unless it is there
 }
 
 random | tr -d '\n' | keep postgres_password
-printf 'postgresql://milepost:%s@postgres:5432/milepost' "$(cat "$folder/postgres_password")" | keep milepost_database_url
+random | tr -d '\n' | keep database_password
+printf 'postgresql://milepost:%s@postgres:5432/milepost' "$(cat "$folder/database_password")" | keep milepost_database_url
 random | tr -d '\n' | keep milepost_link_secret
 random | tr -d '\n' | keep milepost_endpoint_secret
 random | tr -d '\n' | keep grafana_password

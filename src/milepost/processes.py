@@ -43,9 +43,12 @@ def serve(*makers: Callable[[Settings], hosting.Service]) -> int:
 
 
 def _hosted(chosen: Settings, makers: Sequence[Callable[[Settings], hosting.Service]]) -> int:
-    health.watch("schema registry", lambda: "waiting for the registry of MILEPOST_SCHEMA_REGISTRY_URL")
+    def say(why: str) -> None:
+        health.watch("schema registry", lambda: f"waiting for the registry of MILEPOST_SCHEMA_REGISTRY_URL{why}")
+
+    say("")
     try:
-        adopt(chosen, wait=True)
+        adopt(chosen, wait=True, say=lambda why: say(f": {why}"))
     except OSError as error:
         print(f"milepost: MILEPOST_OUTBOUND_CA_FILE cannot be read: {error}", file=sys.stderr)  # noqa: T201
         return 2

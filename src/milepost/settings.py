@@ -239,6 +239,13 @@ class Settings(BaseSettings):
             raise ValueError("is no address of a gateway; write https://HOST or https://HOST/PATH")
         return value.rstrip("/")
 
+    @field_validator("schema_registry_url")
+    @classmethod
+    def _registry_is_an_address(cls, value: str) -> str:
+        if value and not (urlsplit(value).scheme in ("http", "https") and urlsplit(value).hostname):
+            raise ValueError("is no address of a registry; write https://HOST or https://HOST/PATH")
+        return value
+
     @field_validator("notices_retention_to", "notices_dead_letters_to")
     @classmethod
     def _addresses_are_addresses(cls, value: str) -> str:
@@ -270,19 +277,26 @@ class Settings(BaseSettings):
         if self.smtp_host and not self.smtp_from:
             raise ValueError("smtp_host needs smtp_from, the sender of e-mails; set MILEPOST_SMTP_FROM")
         if self.smtp_user and self.smtp_security == "none":
-            raise ValueError("smtp_user with smtp_security none would send the password in clear; use starttls or tls")
+            raise ValueError(
+                "smtp_user with smtp_security none would send the password in clear; set MILEPOST_SMTP_SECURITY"
+            )
         return self
 
     @model_validator(mode="after")
     def _timeouts_fit(self) -> "Settings":
-        # Kafka's rule of thumb: three heartbeats may be lost before a worker counts as gone.
-        if self.heartbeat_interval_ms * 3 > self.session_timeout_ms:
-            raise ValueError("heartbeat_interval_ms must be at most a third of session_timeout_ms")
-        # aiokafka takes the session timeout as its rebalance timeout; a JoinGroup waits that long for its answer.
-        if self.session_timeout_ms >= self.request_timeout_ms:
-            raise ValueError("session_timeout_ms must be below request_timeout_ms")
-        if self.send_timeout_ms >= self.transaction_timeout_ms:
-            raise ValueError("send_timeout_ms must be below transaction_timeout_ms")
+        heartbeat, session, request = self.heartbeat_interval_ms, self.session_timeout_ms, self.request_timeout_ms
+        for name, wrong, how, other in (
+            # Kafka's rule of thumb: three heartbeats may be lost before a worker counts as gone.
+            ("heartbeat_interval_ms", heartbeat * 3 > session, "at most a third of", "session_timeout_ms"),
+            # aiokafka takes the session timeout as its rebalance timeout; a JoinGroup waits that long for its answer.
+            ("session_timeout_ms", session >= request, "below", "request_timeout_ms"),
+            ("send_timeout_ms", self.send_timeout_ms >= self.transaction_timeout_ms, "below", "transaction_timeout_ms"),
+        ):
+            if wrong:
+                raise ValueError(
+                    f"{name} must be {how} {other} (found {getattr(self, name)} and {getattr(self, other)}); set "
+                    f"{PREFIX}{name.upper()} or {PREFIX}{other.upper()}"
+                )
         return self
 
     @classmethod

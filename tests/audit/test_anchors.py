@@ -208,6 +208,10 @@ def test_the_command_signs_onto_the_topic_and_into_the_file(
     assert verified("erp-rollout", "--anchors", str(file))[0] == 1  # by a key that nobody trusts
     wrong = run.invoke(app, ["audit", "anchor", "--key", str(tmp_path / "nowhere.pem")])
     assert (wrong.exit_code, "MILEPOST_ANCHOR_KEY_FILE" in wrong.stderr) == (2, True)
+    unnamed = run.invoke(app, ["audit", "anchor"])
+    assert (unnamed.exit_code, "--key: no file is named" in unnamed.stderr) == (2, True)
+    nowhere = run.invoke(app, [*arguments[:4], "--file", str(tmp_path / "nowhere/anchors.jsonl")])
+    assert (nowhere.exit_code, nowhere.stderr.startswith("MILEPOST_ANCHOR_FILE or --file: ")) == (2, True)
 
 
 def test_a_crash_between_database_and_topic_is_made_up_for(engine: Engine, embedded_broker: str) -> None:

@@ -1,4 +1,4 @@
-"""`milepost run all` as a process of its own, and an example engagement that is played to it in two halves."""
+"""Milepost as a process of its own, and an example engagement that is played to it in two halves."""
 
 import json
 import os
@@ -25,6 +25,8 @@ from tests.brokers import free_ports
 
 WAIT_S = 120
 MILEPOST = str(Path(sys.executable).with_name("milepost"))
+# Without the clock: its ticks are of today, and would make the examples' deadlines pass.
+RUN_ALL = ("run", "all", "--without", "clock")
 EXAMPLES = [one for one in read_examples(examples_dir()) if not alone(one)]
 
 
@@ -68,11 +70,10 @@ def until(holds: Callable[[], bool], otherwise: Callable[[], str]) -> None:
 
 
 @contextmanager
-def running(folder: Path, prefix: Sequence[str] = (), **chosen: object) -> Iterator[Running]:
-    """`milepost run all`; `prefix` is what the command begins with.
-
-    Without the clock: its ticks are of today, and would make the examples' deadlines pass.
-    """
+def running(
+    folder: Path, prefix: Sequence[str] = (), words: Sequence[str] = RUN_ALL, **chosen: object
+) -> Iterator[Running]:
+    """`milepost` with these `words`; `prefix` is what the command begins with."""
     ports = free_ports(2)
     given = {
         "app": "days",
@@ -86,8 +87,8 @@ def running(folder: Path, prefix: Sequence[str] = (), **chosen: object) -> Itera
         **chosen,
     }
     environment = environ(given)
-    log = folder / "run-all.log"
-    command = [*prefix, MILEPOST, "run", "all", "--without", "clock"]
+    log = folder / "milepost.log"
+    command = [*prefix, MILEPOST, *words]
     with log.open("wb") as out:
         process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
     try:

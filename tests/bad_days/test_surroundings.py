@@ -123,6 +123,7 @@ def test_a_registry_that_is_away_at_the_start(embedded_broker: str, tmp_path: Pa
         with running(tmp_path, **chosen) as milepost:
             milepost.until_it_says("schema registry: waiting for the registry of MILEPOST_SCHEMA_REGISTRY_URL")
             stub.trouble = None  # it has none of our schemas yet
+            milepost.until_it_says("schema registry: .* does not know .*InvoiceLine.*; run `milepost schemas register`")
             asyncio.run(SchemaRegistry(load(**chosen), Registry(schemas_dir())).register())
             milepost.until_ready()
             assert milepost.ready() == (200, "ready\n")

@@ -1,6 +1,7 @@
 """`milepost config`, as somebody meets it in a terminal."""
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -52,6 +53,18 @@ def test_check_finds_the_misspelt_variable(monkeypatch: pytest.MonkeyPatch) -> N
             "MILEPOST_PUBLIC_URL: http://127.0.0.1:8080 is this machine",
         ),
         ({"MILEPOST_SCHEMA_REGISTRY_URL": "http://registry:8080"}, "MILEPOST_OUTBOUND_ADMITTED_HOSTS: does not name"),
+        ({"MILEPOST_LEDGER_GROUP": "milepost-join"}, "MILEPOST_LEDGER_GROUP: 'milepost-join' is MILEPOST_GROUP too"),
+        ({"MILEPOST_NOTICES_GROUP": "a", "MILEPOST_LEDGER_GROUP": "a"}, "MILEPOST_NOTICES_GROUP: 'a' is MILEPOST_L"),
+        ({"MILEPOST_METRICS_PORT": "8080"}, "MILEPOST_METRICS_PORT: 8080 is MILEPOST_GATEWAY_PORT too"),
+        ({"MILEPOST_ANCHOR_TRUSTED_KEYS": f"{'a' * 64},zzz"}, "MILEPOST_ANCHOR_TRUSTED_KEYS: 'zzz' is no public key"),
+        ({"MILEPOST_EVIDENCE_URL": "http://foo"}, "MILEPOST_EVIDENCE_URL: 'http://foo' names no object store"),
+        (
+            {"MILEPOST_SCHEMA_REGISTRY_URL": "https://r", "MILEPOST_SCHEMA_REGISTRY_CREDENTIALS": "geheim"},
+            "MILEPOST_SCHEMA_REGISTRY_CREDENTIALS: has no colon",
+        ),
+        ({"MILEPOST_SCHEMA_REGISTRY_CREDENTIALS": "a:geheim"}, "MILEPOST_SCHEMA_REGISTRY_URL: is empty"),
+        ({"MILEPOST_ANCHOR_FILE": "/nope/dir/x"}, "MILEPOST_ANCHOR_FILE: '/nope/dir' is not a folder"),
+        ({"MILEPOST_NOTICES_DEAD_LETTERS_TO": "a@b.example"}, "MILEPOST_NOTICES_DEAD_LETTERS_TO: names addresses, but"),
     ],
 )
 def test_check_says_what_does_not_go_together(
@@ -60,7 +73,31 @@ def test_check_says_what_does_not_go_together(
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     checked = run.invoke(app, ["config", "check"])
-    assert (checked.exit_code, named in checked.stderr) == (1, True)
+    assert (checked.exit_code, named in checked.stderr) == (1, True), checked.output
+    assert "geheim" not in checked.output
+
+
+def test_check_finds_the_misspelt_secret_and_leaves_those_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILEPOST_SECRETS_DIR", str(tmp_path))
+    for name in ("milepost_group", "anchor_key"):
+        (tmp_path / name).write_text("a")
+    assert run.invoke(app, ["config", "check"]).exit_code == 0
+    for name in ("milepost_database_ulr", "link_secret"):
+        (tmp_path / name).write_text("geheim")
+    checked = run.invoke(app, ["config", "check"])
+    assert checked.exit_code == 1
+    assert (
+        f"{tmp_path}/milepost_database_ulr: no setting reads it; did you mean milepost_database_url?" in checked.stderr
+    )
+    assert f"{tmp_path}/link_secret: no setting reads it; did you mean milepost_link_secret?" in checked.stderr
+
+
+def test_ports_and_hosts_that_are_apart_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILEPOST_METRICS_PORT", "8080")
+    monkeypatch.setenv("MILEPOST_METRICS_HOST", "127.0.0.2")
+    assert run.invoke(app, ["config", "check"]).exit_code == 0
 
 
 @pytest.mark.parametrize("command", ["show", "check"])

@@ -1,5 +1,6 @@
 """`milepost tail`: the committed records of a topic, in the form that `simulate` prints."""
 
+import asyncio
 import json
 import os
 import signal
@@ -190,3 +191,22 @@ def settings_for_tail(real_kafka: str, topic_prefix: str, monkeypatch: pytest.Mo
     monkeypatch.setenv("MILEPOST_BOOTSTRAP_SERVERS", real_kafka)
     monkeypatch.setenv("MILEPOST_TOPIC_PREFIX", topic_prefix)
     return settings.load
+
+
+@pytest.mark.parametrize(
+    ("topic", "value", "printed"),
+    [
+        ("audit-anchors", b'{"anchor":{"number":1},"heads":[]}', {"anchor": {"number": 1}, "heads": []}),
+        ("join-transactions", b"\x01\x02", {"key": None, "size_bytes": 2, "base64": "AQI="}),
+        ("clock-probes", b"", {"key": None, "size_bytes": 0, "base64": ""}),
+    ],
+)
+def test_what_has_no_schema_is_printed_as_it_is(broker: str, topic: str, value: bytes, printed: object) -> None:
+    async def send() -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=broker)
+        await producer.start()
+        await producer.send_and_wait(topic, value)
+        await producer.stop()
+
+    asyncio.run(send())
+    assert values(tail(topic), topic) == [printed]

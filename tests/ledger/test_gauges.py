@@ -1,15 +1,20 @@
 """What the database says at a glance: money, what blocks it, approvals, dead letters, what the ERP refused."""
 
+from collections import Counter
+
+import msgspec
 import pytest
 
+from milepost.codec.wire import Record
 from milepost.core.events import InvoiceAcknowledgement
 from milepost.core.outputs import MilestoneStatus, Missing
 from milepost.ledger.rows import rows_of
 from milepost.ledger.watching import count, show
 from milepost.observe import metrics
+from milepost.operations.reconcile import Reconciliation, compare_erp
 from milepost.sql import actions
 from milepost.sql.engine import Engine
-from milepost.sql.gauges import Blocked, glance
+from milepost.sql.gauges import ERP_GRACE_DAYS, Blocked, glance
 from milepost.sql.reading import LedgerReading
 from tests.ledger import made
 from tests.ledger.test_storing import event_record, keep
@@ -20,6 +25,7 @@ def missing(gate: str, detail: str, since: int | None) -> Missing:
 
 
 LATER = made.NOON + 1_000
+DAY_US = 86_400_000_000
 
 
 def value(metric: object, **labels: str) -> float | None:
@@ -108,14 +114,37 @@ def test_dead_letters_are_open_until_somebody_settles_them(engine: Engine) -> No
     assert (found.dead, found.dead_since) == ({}, None)
 
 
-def test_a_line_is_rejected_until_the_erp_takes_it(engine: Engine) -> None:
-    def said(number: int, status: str, at: int) -> InvoiceAcknowledgement:
-        return InvoiceAcknowledgement(f"a{number}", "erp", "erp-rollout", "l1", status, at)  # type: ignore[arg-type]
+def said(number: int, line_id: str, status: str, at: int) -> Record:
+    answer = InvoiceAcknowledgement(f"a{number}", "erp", "erp-rollout", line_id, status, at)  # type: ignore[arg-type]
+    return event_record(answer, number)
 
-    keep(engine, [event_record(said(1, "REJECTED", made.NOON), 0), event_record(said(2, "REJECTED", LATER), 1)])
-    assert glance(engine, LATER).rejected_lines == 1
-    keep(engine, [event_record(said(3, "ACCEPTED", LATER), 2)], {"invoice-acknowledgements": 2})
-    assert glance(engine, LATER).rejected_lines == 0
+
+def test_ledger_and_erp_differ_as_reconcile_says(engine: Engine) -> None:
+    """Three lines: one is refused until the ERP takes it, of two the ERP says nothing; and it knows one of its own."""
+    refused, silent, recent = (made.line(milestone=name) for name in ("a", "b", "c"))
+    recent = msgspec.structs.replace(recent, accepted_at=made.NOON + ERP_GRACE_DAYS * DAY_US)
+    keep(engine, made.in_order([refused, silent, recent]))
+    now = silent.accepted_at + ERP_GRACE_DAYS * DAY_US + 1
+
+    def differences() -> dict[str, int]:
+        found = Reconciliation()
+        compare_erp(engine, now, ERP_GRACE_DAYS * DAY_US, found)
+        gauges = glance(engine, now)
+        show(gauges)
+        shown = {kind: value(metrics.DIFFERENCES, difference=kind) for kind in gauges.differences}
+        assert shown == gauges.differences
+        assert {kind: count for kind, count in gauges.differences.items() if count} == Counter(
+            one.kind for one in found.differences
+        )
+        return gauges.differences
+
+    assert differences() == {"rejected": 0, "unanswered": 0, "unknown": 0}  # no ERP is connected
+    keep(engine, [said(0, refused.line_id, "REJECTED", made.NOON), said(1, refused.line_id, "REJECTED", LATER)])
+    assert differences() == {"rejected": 1, "unanswered": 1, "unknown": 0}
+    keep(engine, [said(2, "nobody's", "REJECTED", LATER)], {"invoice-acknowledgements": 2})
+    assert differences() == {"rejected": 1, "unanswered": 1, "unknown": 1}
+    keep(engine, [said(3, refused.line_id, "ACCEPTED", LATER)], {"invoice-acknowledgements": 3})
+    assert differences() == {"rejected": 0, "unanswered": 1, "unknown": 1}
 
 
 def test_outcomes_and_delays_are_counted() -> None:

@@ -39,6 +39,7 @@ def test_labels_are_bounded() -> None:
     labels = {label for constant in constants for label in getattr(constant, "_labelnames", ())}
     assert labels <= {
         "topic", "reason", "outcome", "kind", "state", "route", "status", "adapter", "channel", "currency", "gate",
+        "difference",
     }  # fmt: skip
     assert labels >= {"topic", "outcome"}
 

@@ -179,8 +179,10 @@ def test_a_second_failure_counts_the_attempts(chosen: Settings) -> None:
 def test_what_is_put_aside_is_audited(chosen: Settings) -> None:
     sent(chosen, [opening()], [(b"e", b"\xff no avro")])
     [letter] = listed()
+    assert run("discard", letter["id"], "--reason", " ")[0] == 2
     assert run("discard", letter["id"], "--reason", "a test of the sender", "--by", "olga")[0] == 0
     assert listed() == []
+    assert run("discard", letter["id"], "--reason", "once more")[0] == 1
     [aside] = listed("--all")
     assert aside["state"] == "DISCARDED"
     assert aside["actions"][0]["reason"] == "a test of the sender"
@@ -189,4 +191,15 @@ def test_what_is_put_aside_is_audited(chosen: Settings) -> None:
     with writing(engine) as connection:
         connection.execute(text("UPDATE operator_actions SET actor = 'somebody else'"))
     assert actions.faults(engine) == ["entry 1 was changed"]
+    engine.dispose()
+
+
+def test_what_was_sent_again_is_not_put_aside_nor_what_is_named_with_it(chosen: Settings) -> None:
+    sent(chosen, [opening()], [(b"e", b"\xff no avro"), (b"e", b"\xfe nor this")])
+    replayed, still_open = listed()
+    engine = connect(chosen.database_url.get_secret_value())
+    actions.record(engine, 1, "olga", "REPLAYED", replayed["id"], None)
+    assert run("discard", still_open["id"], replayed["id"], "--reason", "a test")[0] == 1
+    assert [one["id"] for one in listed()] == [still_open["id"]]
+    assert [one.action for one in actions.of(engine)] == ["REPLAYED"]
     engine.dispose()

@@ -1,5 +1,6 @@
 """docker-compose.yml, judged without a Docker daemon: what is known to go wrong quietly with such files."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -9,12 +10,16 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import psycopg
 import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from milepost import settings
 from milepost.cli import app
+from milepost.sql.engine import connect
+from milepost.sql.migrations import check_schema, migrate
+from tests.postgres import PostgresServer
 
 ROOT = Path(__file__).parents[2]
 # Of the Compose specification, what is used here; a key outside of it is a slip or wants a check of its own.
@@ -74,7 +79,7 @@ def test_ports_are_for_this_machine_only(services: Services) -> None:
 def test_health_is_probed_by_one_string(services: Services) -> None:
     """With ["CMD-SHELL", "A", "B"] the shell runs A alone, so that the service always looks healthy."""
     probed = {name: service for name, service in services.items() if service["healthcheck"] != {"disable": True}}
-    assert set(services) - set(probed) == {"setup", "anchors"}
+    assert set(services) - set(probed) == {"setup"}
     for name, service in probed.items():
         kind, *words = service["healthcheck"]["test"]
         assert kind == "CMD-SHELL", name
@@ -130,11 +135,58 @@ def test_one_node_asks_for_one_replica(services: Services) -> None:
 def test_processes_may_do_what_they_need_and_nothing_else(services: Services) -> None:
     for name in PROCESSES | ONCE:
         service = services[name]
-        assert service["cap_drop"] == ["ALL"]
-        assert service["security_opt"] == ["no-new-privileges:true"]
-        assert service["read_only"] is True
         assert service["user"] == "10001:10001"
         assert service["image"] == f"milepost:{version('milepost')}"
+    for name, service in services.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert "cap_add" not in service, name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+    writing = {name for name, service in services.items() if service.get("read_only") is not True}
+    assert writing == {"kafka", "registry"}, "the file says why"
+
+
+def test_only_who_needs_a_secret_has_it(services: Services) -> None:
+    has = {name: set(service.get("secrets", ())) for name, service in services.items()}
+    assert {name for name, secrets in has.items() if "milepost_database_url" in secrets} == {
+        "setup", "ledger", "gateway", "notices", "anchors",
+    }  # fmt: skip
+    assert {name for name, secrets in has.items() if "postgres_password" in secrets} == {"postgres"}
+    for name in PROCESSES | ONCE:
+        # A folder that nothing is mounted at is not there, and the settings would refuse it.
+        assert ("MILEPOST_SECRETS_DIR" in services[name]["environment"]) == bool(has[name]), name
+
+
+@pytest.mark.postgres
+def test_the_processes_role_owns_its_database_and_is_no_superuser(
+    services: Services, postgresql_server: PostgresServer, tmp_path: Path
+) -> None:
+    made = services["postgres"]["environment"]
+    assert made["POSTGRES_USER"] != made["DATABASE_OWNER"]
+    assert "./ops/postgres:/docker-entrypoint-initdb.d:ro" in services["postgres"]["volumes"]
+    (tmp_path / "password").write_text('it\'s "quoted"')
+    owned = postgresql_server.create_database()
+    database, owner = owned.partition("@/")[2].partition("?")[0], "owner-" + tmp_path.name
+    environment = {
+        **os.environ,
+        "PGHOST": str(postgresql_server.folder),
+        "POSTGRES_USER": "milepost",
+        "POSTGRES_DB": database,
+        "DATABASE_OWNER": owner,
+        "DATABASE_PASSWORD_FILE": str(tmp_path / "password"),
+    }
+    subprocess.run([ROOT / "ops/postgres/owner.sh"], env=environment, check=True, timeout=60)
+    engine = connect(owned.replace("postgresql://milepost@", f"postgresql://{owner}@"))
+    migrate(engine)
+    check_schema(engine)
+    engine.dispose()
+    with psycopg.connect(postgresql_server.url(database)) as administrator:
+        asked = "SELECT rolsuper, rolcreaterole, rolcreatedb, rolpassword IS NOT NULL FROM pg_authid WHERE rolname = %s"
+        assert administrator.execute(asked, [owner]).fetchone() == (False, False, False, True)
+    with (
+        psycopg.connect(postgresql_server.url(database).replace("//milepost@", f"//{owner}@")) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute("COPY (SELECT 1) TO PROGRAM 'cat'")
 
 
 def test_the_environment_is_that_of_the_settings(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,11 +216,11 @@ def test_secrets_are_files_that_the_script_makes_and_no_process_gets_others(
     assert {name: entry["file"] for name, entry in compose["secrets"].items()} == {
         name: f"./ops/secrets/{name}" for name in texts
     }
-    assert texts["postgres_password"] in texts["milepost_database_url"]
+    assert texts["database_password"] in texts["milepost_database_url"]
+    assert texts["postgres_password"] not in texts["milepost_database_url"]
     assert "PRIVATE KEY" in texts["anchor_key"]
     used = {secret for service in services.values() for secret in service.get("secrets", ())}
     assert used == set(compose["secrets"])
-    assert services["join"]["secrets"] == ["milepost_database_url"]
     known = {f"milepost_{name}" for name in settings.Settings.model_fields}
     assert {name for name in used if name.startswith("milepost_")} <= known
     everything = (ROOT / "docker-compose.yml").read_text()
@@ -179,7 +231,7 @@ def test_what_is_scraped_is_what_runs(services: Services) -> None:
     config = YAML(typ="safe", pure=True).load((ROOT / "ops/prometheus/prometheus.yml").read_text(encoding="utf-8"))
     targets = {one["targets"][0] for one in config["scrape_configs"][0]["static_configs"]}
     port = services["join"]["environment"]["MILEPOST_METRICS_PORT"]
-    assert targets == {f"{name}:{port}" for name in PROCESSES - {"anchors"}}
+    assert targets == {f"{name}:{port}" for name in PROCESSES}
     [alertmanager] = config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
     assert alertmanager.partition(":")[0] in services
 

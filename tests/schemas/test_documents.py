@@ -7,12 +7,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
-from milepost.codec.asyncapi import document
+from milepost.audit.anchors import new_key, read_key, signed
+from milepost.codec.asyncapi import ANCHOR_FIELDS, DEAD_LETTER_HEADERS, document
 from milepost.codec.registry import installed
 from milepost.codec.topics import TOPICS
+from milepost.codec.wire import Record
 from milepost.core.reasons import GROUPS
+from milepost.join.dead_letters import dead_letter
 
 DOCS = Path(__file__).parents[2] / "docs"
 HERE = Path(__file__).parent
@@ -32,8 +36,19 @@ parser.parse(require('fs').readFileSync(process.argv[2], 'utf8')).then(({ docume
 
 def test_the_asyncapi_document_is_generated(golden: Callable[[Path, str], None]) -> None:
     found = document(version("milepost"))
-    assert set(found["channels"]) == {name for name, topic in TOPICS.items() if topic.record}
+    carrying = {name for name, topic in TOPICS.items() if topic.record}
+    assert set(found["channels"]) == carrying | {"dead-letters", "audit-anchors"}
     golden(DOCS / "asyncapi.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+
+
+def test_what_a_dead_letter_and_an_anchor_carry_is_described() -> None:
+    large = Record("kpi-events", 0, 1, 0, b"k" * 1_000_000, b"v" * 1_000_000, (("own", b"h" * 1_000_000),))
+    added = {name for name, _ in dead_letter(large, "UNDECODABLE", "x").headers}
+    assert added == set(DEAD_LETTER_HEADERS) - {"milepost-replay-of"}
+    line = json.loads(signed(read_key(new_key()[0]), 1, None, "2026-05-29T12:00:00Z", [("e", 1, "a" * 64)]))
+    payload = document("1")["components"]["messages"]["AuditAnchor"]["payload"]
+    jsonschema.Draft7Validator(payload).validate(line)  # whose superset AsyncAPI has
+    assert (set(line), set(line["anchor"])) == (set(payload["properties"]), set(ANCHOR_FIELDS))
 
 
 @pytest.mark.asyncapi
@@ -89,5 +104,12 @@ def test_the_events_page_is_generated(golden: Callable[[Path, str], None]) -> No
                 doc = field["doc"].replace("|", "\\|").replace("\n", " ")
                 rows.append(f"| `{field['name']}` | {kind(field['type'])} | {default} | {doc} |")
             parts.append("\n".join(rows))
+    for topic_name, fields in (("dead-letters", DEAD_LETTER_HEADERS), ("audit-anchors", ANCHOR_FIELDS)):
+        what = {"dead-letters": "header", "audit-anchors": "field of `anchor`"}[topic_name]
+        parts.append(f"### `{topic_name}`\n\nKey: {TOPICS[topic_name].key}. {TOPICS[topic_name].why}")
+        parts.append(
+            "\n".join([f"| {what} | |", "|---|---|", *(f"| `{n}` | {f['description']} |" for n, f in fields.items())])
+        )
+    parts.append("`heads` has a list for each audit trail: engagement, sequence and hash of its newest entry.")
     assert len(parts) > 14
     golden(DOCS / "EVENTS.md", "\n\n".join(parts) + "\n")

@@ -3,8 +3,10 @@
 import json
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from milepost import settings
 from milepost.audit import anchors, chain
@@ -38,7 +40,9 @@ ANCHORS = typer.Option(
 TRUST = typer.Option(None, "--trust", metavar="HEX", help="Public keys; default: MILEPOST_ANCHOR_TRUSTED_KEYS.")
 KEY = typer.Option(None, "--key", metavar="FILE", help="The private key; default: MILEPOST_ANCHOR_KEY_FILE.")
 FILE = typer.Option(None, "--file", metavar="FILE", help="Also append to this file; default: MILEPOST_ANCHOR_FILE.")
-EVERY = typer.Option(False, "--keep-on", help="Stay, and sign every MILEPOST_ANCHOR_INTERVAL_S, until Ctrl-C.")
+EVERY = typer.Option(
+    False, "--keep-on", help="Stay, and sign every MILEPOST_ANCHOR_INTERVAL_S, until SIGTERM or Ctrl-C."
+)
 NEW = typer.Argument(..., metavar="FILE", help="Where the private key goes; must not exist.")
 OUT = typer.Option(..., "--out", metavar="FILE", help="The zip to write.")
 JSON = typer.Option(False, "--json", help="Print JSON instead of text.")
@@ -134,29 +138,19 @@ def new_key(
 def anchor_(key: Path | None = KEY, file: Path | None = FILE, keep_on: bool = EVERY, as_json: bool = JSON) -> None:
     """Sign the heads of the audit trails that moved, and publish them on audit-anchors and to a file.
 
-    Exit status 1: the clock went back, or the file contradicts the database; 2: key, database or broker are away.
+    Exit status 1: the clock went back, or the file contradicts the database; 2: key, file, database or broker are away.
+    With --keep-on it waits for file, database and broker, and answers on MILEPOST_METRICS_PORT like any process.
     """
     try:
         chosen = settings.load()
-        named = key or Path(chosen.anchor_key_file)
-        signer = anchors.read_key(named.read_bytes())
+        signer = _signing_key(key, chosen.anchor_key_file)
         into = file or (Path(chosen.anchor_file) if chosen.anchor_file else None)
-        publisher, public = Publisher(chosen), anchors.public_key_of(signer)
-        while True:
-            try:
-                with reading_ledger() as ledger:
-                    count = anchor(ledger.engine, publisher, signer, into, int(time.time() * 1_000_000))
-                found = {"signed": count, "public_key": public}
-                typer.echo(json.dumps(found) if as_json else f"{count} anchors signed by {public}")
-            except (typer.Exit, PublishError) as away:  # the database, or the broker; whoever keeps on waits
-                if not keep_on:
-                    raise
-                typer.echo(str(away), err=True)
-            if not keep_on:
-                return
-            time.sleep(chosen.anchor_interval_s)
-    except (ValueError, IsADirectoryError, FileNotFoundError, PermissionError) as error:
-        typer.echo(f"MILEPOST_ANCHOR_KEY_FILE or --key: {error}", err=True)
+        if keep_on:
+            _keep_on(signer, into)
+        with reading_ledger() as ledger:
+            count = anchor(ledger.engine, Publisher(chosen), signer, into, int(time.time() * 1_000_000))
+    except OSError as error:
+        typer.echo(f"MILEPOST_ANCHOR_FILE or --file: {error}", err=True)
         raise typer.Exit(2) from None
     except (settings.SettingsError, UnavailableError, PublishError) as error:
         typer.echo(str(error), err=True)
@@ -164,8 +158,25 @@ def anchor_(key: Path | None = KEY, file: Path | None = FILE, keep_on: bool = EV
     except AnchorError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(0) from None
+    found = {"signed": count, "public_key": anchors.public_key_of(signer)}
+    typer.echo(json.dumps(found) if as_json else f"{count} anchors signed by {found['public_key']}")
+
+
+def _signing_key(named: Path | None, setting: str) -> Ed25519PrivateKey:
+    try:
+        if named is None and not setting:
+            raise ValueError("no file is named")
+        return anchors.read_key((named or Path(setting)).read_bytes())
+    except (ValueError, OSError) as error:
+        typer.echo(f"MILEPOST_ANCHOR_KEY_FILE or --key: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _keep_on(signer: Ed25519PrivateKey, into: Path | None) -> NoReturn:
+    from milepost.operations.anchor_service import anchoring_service
+    from milepost.processes import serve
+
+    raise typer.Exit(serve(lambda chosen: anchoring_service(chosen, signer, into)))
 
 
 @app.command()

@@ -128,9 +128,20 @@ def replay(
 
 @app.command()
 def discard(ids: list[str] = IDS, reason: str = WHY, by: str | None = ACTOR, as_json: bool = JSON) -> None:
-    """Put dead letters aside; they stay readable, and the reason goes to the audit trail."""
+    """Put dead letters aside; they stay readable, and the reason goes to the audit trail.
+
+    Exit status 1: one of them was sent again or put aside already; then none is.
+    """
+    if not reason.strip():
+        raise typer.BadParameter("--reason is empty; say why nobody needs it")
     with reading_ledger() as ledger:
-        for letter in _named(handling.letters(ledger.engine), ids):
+        chosen = _named(handling.letters(ledger.engine), ids)
+        for letter in chosen:
+            if letter.state != OPEN:
+                raise _refused(
+                    f"{letter.id[:SHORT]} is {letter.state} already; `milepost dead-letters list` has the open"
+                )
+        for letter in chosen:
             entry = actions.record(ledger.engine, _now(), by or getpass.getuser(), DISCARDED, letter.id, reason)
             typer.echo(json.dumps(entry._asdict()) if as_json else f"{letter.id[:SHORT]}: put aside ({reason})")
 

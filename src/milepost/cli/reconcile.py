@@ -19,11 +19,12 @@ from milepost.operations import reconcile as reconciling
 from milepost.operations.acknowledged import compare_erp
 from milepost.operations.reconcile import Reconciliation
 from milepost.operations.refold import Refold, places_of
+from milepost.sql.gauges import ERP_GRACE_DAYS
 
 __all__ = ["progress", "reconcile"]
 
 REBUILD = typer.Option(False, "--rebuild", help="Fold every input again and compare the outputs byte for byte.")
-GRACE = typer.Option(3, "--grace-days", min=0, help="So long the ERP may say nothing about a line.")
+GRACE = typer.Option(ERP_GRACE_DAYS, "--grace-days", min=0, help="So long the ERP may say nothing about a line.")
 SERVERS = typer.Option(None, "--bootstrap-servers", help="Brokers; default: MILEPOST_BOOTSTRAP_SERVERS.")
 JSON = typer.Option(False, "--json", help="Print one JSON object instead of text.")
 

@@ -2,6 +2,7 @@
 
 import base64
 import difflib
+import json
 import signal
 import sys
 import time
@@ -86,10 +87,21 @@ def shown(record: Record) -> Any:
         return {"key": _text(record.key), "size_bytes": len(record.value or b"")}
     if record.value is None:
         return None
+    if not TOPICS[record.topic].record:
+        return _without_schema(record)
     try:
         return _decoded(record.topic, record)
     except Undecodable as error:
         return {"undecodable": error.message, **_raw(record)}
+
+
+def _without_schema(record: Record) -> Any:
+    """An anchor is JSON; the join's transactions and the clock's probes are bytes of their own."""
+    try:
+        value = json.loads(record.value or b"")
+    except ValueError:
+        return _raw(record)
+    return value if isinstance(value, dict) else _raw(record)
 
 
 def _dead_letter(record: Record) -> dict[str, Any]:

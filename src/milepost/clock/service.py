@@ -17,6 +17,7 @@ import faust
 import milepost.kafka.connections  # noqa: F401  # Faust's client is aiokafka as well
 from milepost.clock.timing import boundary, untold
 from milepost.core.calendar import instant_text
+from milepost.kafka import looking
 from milepost.kafka.ticking import PROBES, TICKS, Ticks, TicksError, machine_ms
 from milepost.observe import health, logs, metrics
 from milepost.settings import Settings
@@ -38,6 +39,8 @@ LEAVE_S = 5.0
 # From this share of the limit on, skew is worth a warning.
 WARNING_SHARE = 0.1
 
+# What has to be there before an instance may tick.
+NEEDED = (TICKS, PROBES, LEADER_TOPIC)
 NO_TICK = "no tick was sent"
 
 T = TypeVar("T")
@@ -90,7 +93,7 @@ class ClockService:
     async def _fit(self) -> bool:
         """Whether the topics are there, their last ticks known, and the time is right; waits a while where not."""
         try:
-            if missing := await self._ask(lambda: self._ticks.missing((TICKS, PROBES, LEADER_TOPIC))):
+            if missing := await self._ask(lambda: self._ticks.missing(NEEDED)):
                 await self._wait("waiting for topics", topics=missing, help="`milepost topics apply` creates them")
             elif not await self._measure():
                 await self._sleep(self._look_s)
@@ -137,6 +140,7 @@ class ClockService:
                 asyncio.create_task(self._stopping.wait()),
                 asyncio.create_task(self._unfit.wait()),
                 asyncio.create_task(self._watch(app)),
+                asyncio.create_task(self._look()),
                 asyncio.create_task(self._tick_when_called()),
             ]
             try:
@@ -189,6 +193,16 @@ class ClockService:
                         self._unfit.set()
                 except TicksError as error:
                     self._say(True, NO_TICK, found=str(error))
+
+    async def _look(self) -> None:
+        """Say whether brokers answer: between two ticks nothing else asks them, and Faust does not say it."""
+        while True:
+            try:
+                missing = await self._ask(lambda: self._ticks.missing(NEEDED))
+                self._waits_for = f"waiting for topics: {', '.join(missing)}" if missing else None
+            except TicksError as error:
+                self._waits_for = f"waiting for Kafka: {error}"
+            await asyncio.sleep(looking.LOOK_S)
 
     # --------------------------------------------------------------------------------------------------------- ticking
 
@@ -248,7 +262,7 @@ class ClockService:
             await asyncio.wait_for(self._stopping.wait(), pause_s)
 
     async def _wait(self, why: str, **fields: Any) -> None:
-        self._waits_for = why
+        self._waits_for = f"{why}: {', '.join(map(str, fields.values()))}"
         _log.warning(why, again_in_s=self._pause_s, **fields)
         await self._sleep(self._pause_s)
         self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)

@@ -8,13 +8,13 @@ from fastapi import APIRouter
 from milepost.codec.topics import INPUTS
 from milepost.gateway.access import Caller
 from milepost.gateway.describing import COMPONENTS, answers, ref
-from milepost.gateway.doors import Door
+from milepost.gateway.doors import Door, Doors
 from milepost.gateway.problems import MEDIA_TYPE, Problem
 from milepost.kafka.async_publishing import PublishError
 from milepost.sql.engine import DatabaseError, UnavailableError
 from milepost.sql.migrations import check_schema
 
-__all__ = ["router"]
+__all__ = ["away", "router"]
 
 router = APIRouter()
 
@@ -33,18 +33,23 @@ async def live() -> dict[str, str]:
 )
 async def ready(doors: Door) -> dict[str, str]:
     """503 with what is away in `detail`."""
-    away = []
+    if found := await away(doors):
+        raise Problem(503, "NOT_READY", "Not ready", "; ".join(found), headers={"Retry-After": "5"})
+    return {"status": "ready"}
+
+
+async def away(doors: Doors) -> list[str]:
+    """What keeps the gateway from its work, a sentence each; empty: it is ready."""
+    found = []
     try:
         await doors.publisher.reachable(INPUTS)
     except PublishError as error:
-        away.append(str(error))
+        found.append(str(error))
     try:
         await asyncio.to_thread(check_schema, doors.engine)
     except (UnavailableError, DatabaseError) as error:
-        away.append(str(error))
-    if away:
-        raise Problem(503, "NOT_READY", "Not ready", "; ".join(away), headers={"Retry-After": "5"})
-    return {"status": "ready"}
+        found.append(str(error))
+    return found
 
 
 COMPONENTS["Key"] = {

@@ -10,9 +10,11 @@ from fastapi import FastAPI
 
 from milepost.gateway.deciding import resend
 from milepost.gateway.doors import Doors
+from milepost.gateway.health import away
 from milepost.gateway.protocol import protocol
 from milepost.kafka.async_publishing import PublishError
-from milepost.observe import logs
+from milepost.kafka.looking import LOOK_S
+from milepost.observe import health, logs
 from milepost.observe.hosting import StoppedError
 from milepost.sql.engine import DatabaseError, UnavailableError
 from milepost.sql.idempotency import prune_answers
@@ -90,6 +92,7 @@ class Gateway:
         )
         self._server = _Server(config)
         self._stopping = asyncio.Event()
+        self._waits_for: str | None = "has not begun"
 
     @property
     def url(self) -> str:
@@ -99,7 +102,9 @@ class Gateway:
 
     async def run(self) -> None:
         """Serve until `stop()`; see the class for what it raises."""
+        health.watch("gateway", lambda: self._waits_for)
         serving = asyncio.create_task(self._server.serve([self._listener]))
+        looking = asyncio.create_task(self._look())
         _log.info("listening", url=self.url)
         try:
             await self._until_migrated()
@@ -109,6 +114,8 @@ class Gateway:
         except DatabaseError as error:
             raise StoppedError(str(error)) from error
         finally:
+            health.forget("gateway")
+            looking.cancel()
             self._server.should_exit = True
             await serving
             await self._doors.publisher.close()
@@ -120,6 +127,12 @@ class Gateway:
         """Answer what came, take nothing new, return from `run()`."""
         self._server.should_exit = True
         self._stopping.set()
+
+    async def _look(self) -> None:
+        """What `/ready` on the metrics port says: as the gateway's own, at most `LOOK_S` old."""
+        while True:
+            self._waits_for = "; ".join(await away(self._doors)) or None
+            await asyncio.sleep(LOOK_S)
 
     async def _tidy(self) -> None:
         """Forget what was kept long enough, now and then; a database that is away is asked again later."""

@@ -18,7 +18,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from milepost.codec.registry import AwayError
 from milepost.codec.wire import Record
 from milepost.kafka.assignor import CoPartitionAssignor
-from milepost.kafka.connections import check_alive
+from milepost.kafka.connections import check_alive, close
 from milepost.kafka.embedded import EmbeddedBrokerError, embedded_at
 from milepost.kafka.log import (
     ChangelogStalledError,
@@ -97,7 +97,7 @@ class KafkaGroupConsumer:
         """Leave the group and close."""
         if self._consumer is not None:
             with translated():
-                await self._consumer.stop()
+                await close(self._consumer)
 
     async def poll(self, timeout_s: float, max_records: int) -> dict[TopicPartition, list[Record]]:
         """Records by partition; see `log.GroupConsumer.poll` for what it raises."""
@@ -216,7 +216,7 @@ class KafkaLog:
         admin, raw, self._admin, self._raw = self._admin, self._raw, None, None
         with contextlib.suppress(*FAILURES):
             if raw is not None:
-                await raw.stop()
+                await close(raw)
         with contextlib.suppress(*FAILURES):
             if admin is not None:
                 await admin.close()
@@ -302,7 +302,7 @@ class KafkaLog:
                 progress.look(bool(found))
                 await asyncio.sleep(0)
         finally:
-            await consumer.stop()
+            await close(consumer)
 
     def _reader_options(self, isolation_level: str) -> dict[str, Any]:
         # No client_rack: a follower may not have the end of the log yet.

@@ -1,4 +1,4 @@
-"""What aiokafka (0.14) does not see of its own connections; importing this module makes it see the first.
+"""What aiokafka (0.14) does not see of its own connections and tasks; importing this module makes it see the first.
 
 A write to a connection that was closed a moment ago is an OSError on asyncio's own loop, which the client knows, and a
 RuntimeError on uvloop, which it does not: thrown into its metadata task it ends that task, and from then on every
@@ -10,12 +10,13 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Protocol
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError
 
 from milepost.kafka.log import ClientEndedError
 
-__all__ = ["check_alive"]
+__all__ = ["check_alive", "close"]
 
 
 class _Client(Protocol):
@@ -30,6 +31,21 @@ def check_alive(client: _Client) -> None:
         raise ClientEndedError(
             f"the Kafka client fetches no metadata any more: {why}. Start the process again, and report this error"
         )
+
+
+async def close(consumer: AIOKafkaConsumer) -> None:
+    """Leave the group and close.
+
+    While a broker is away, the client's own `stop` breaks off at a fetch that it cancelled itself, as if its caller had
+    been cancelled, and leaves its connections open.
+    """
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        await consumer._client.close()
 
 
 def _knowing_closed(write: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,12 +8,14 @@ from milepost.kafka.log import TopicPartition
 from milepost.kafka.looking import LOOK_S, unanswered
 from milepost.ledger.rows import Told
 from milepost.observe import logs, metrics
-from milepost.sql.engine import Engine, UnavailableError
+from milepost.sql.engine import Engine, UnavailableError, ping
 from milepost.sql.gauges import Glance, glance
 
 __all__ = ["Watching", "count", "show"]
 
 _MICROSECONDS = 1_000_000
+# How long a database may take to say that it is there.
+_ANSWER_S = 10.0
 
 _log = logs.logger(__name__)
 
@@ -26,29 +28,52 @@ class Watching:
     ) -> None:
         self._engine, self._lag, self._interval_s = engine, lag, interval_s
         self.lag_records = 0
-        self.trouble: str | None = None  # why the last look at the topics saw nothing
+        self._kafka: str | None = None  # why the last look at the topics saw nothing
+        self._database: str | None = None  # and the one at the database
         self._topics: set[str] = set()  # that have been shown
 
+    @property
+    def trouble(self) -> str | None:
+        """What did not answer when it was asked last, in a sentence: without records nothing else asks them."""
+        return self._database or self._kafka
+
     async def run(self) -> None:
-        """The lag every few seconds, the database at the interval; a ledger that has ended is not behind."""
-        looked = 0.0
+        """Lag and database every few seconds, the gauges at the interval; a ledger that has ended is not behind."""
         try:
-            while True:
-                await self._look_at_topics()
-                if time.monotonic() - looked >= self._interval_s:
-                    looked = time.monotonic()
-                    try:
-                        show(await asyncio.to_thread(glance, self._engine, time.time_ns() // 1000))
-                    except UnavailableError as error:
-                        _log.debug("could not look", reason=str(error))
-                await asyncio.sleep(LOOK_S)
+            await asyncio.gather(self._keep_looking_at_topics(), self._keep_looking_at_the_database())
         finally:
             self._show_lag({})
 
-    async def _look_at_topics(self) -> None:
-        self.trouble = await unanswered(self._look())
-        if self.trouble is not None:
-            _log.warning("the lag is not known", reason=self.trouble)
+    async def _keep_looking_at_topics(self) -> None:
+        while True:
+            self._kafka = await unanswered(self._look())
+            if self._kafka is not None:
+                _log.warning("the lag is not known", reason=self._kafka)
+            await asyncio.sleep(LOOK_S)
+
+    async def _keep_looking_at_the_database(self) -> None:
+        looked = 0.0
+        while True:
+            due = time.monotonic() - looked >= self._interval_s
+            asked = asyncio.create_task(asyncio.to_thread(self._show if due else ping, self._engine))
+            if due:
+                looked = time.monotonic()
+            else:
+                # A question that is not answered is waited for all the same: another one would take a thread more.
+                await asyncio.wait([asked], timeout=_ANSWER_S)
+                if not asked.done():
+                    self._database = f"waiting for the database: no answer within {_ANSWER_S:.0f} s"
+            try:
+                await asked
+                self._database = None
+            except UnavailableError as error:
+                self._database = f"waiting for the database: {error}"
+                _log.debug("could not look", reason=str(error))
+            await asyncio.sleep(LOOK_S)
+
+    @staticmethod
+    def _show(engine: Engine) -> None:
+        show(glance(engine, time.time_ns() // 1000))
 
     async def _look(self) -> None:
         self._show_lag(await self._lag())
@@ -81,7 +106,8 @@ def show(found: Glance) -> None:
     for reason, count in found.dead.items():
         metrics.DEAD_LETTERS_OPEN.labels(reason).set(count)
     metrics.DEAD_LETTERS_OLDEST.set(0 if found.dead_since is None else found.dead_since / _MICROSECONDS)
-    metrics.REJECTED_LINES.set(found.rejected_lines)
+    for kind, count in found.differences.items():
+        metrics.DIFFERENCES.labels(kind).set(count)
     metrics.GAUGES_REFRESHED.set_to_current_time()
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 __all__ = [
+    "ANCHORS_COMPLETE",
+    "ANCHORS_SIGNED",
     "APPROVALS",
     "ARRIVAL_TO_LINE_SECONDS",
     "BATCH_RECORDS",
@@ -25,6 +27,7 @@ __all__ = [
     "DEAD_LETTERS",
     "DEAD_LETTERS_OLDEST",
     "DEAD_LETTERS_OPEN",
+    "DIFFERENCES",
     "EVENTS_IN",
     "EVENT_TO_LINE_SECONDS",
     "EVIDENCE_DAMAGED",
@@ -51,7 +54,6 @@ __all__ = [
     "OUTPUTS",
     "PARTITIONS",
     "REGISTRY",
-    "REJECTED_LINES",
     "RESTORE_SECONDS",
     "TRANSACTIONS",
     "TRANSACTION_OUTCOMES",
@@ -195,9 +197,12 @@ DEAD_LETTERS_OLDEST = Gauge(
     "Unix time at which the oldest dead letter came that nobody sent again or put aside; 0: there is none.",
     registry=REGISTRY,
 )
-REJECTED_LINES = Gauge(
-    "milepost_ledger_rejected_lines",
-    "Invoice lines that the ERP refused and has not taken since: differences that `milepost reconcile` lists.",
+DIFFERENCES = Gauge(
+    "milepost_ledger_differences",
+    "Invoice lines about which ledger and ERP differ, as `milepost reconcile` lists them, by difference: rejected (the "
+    "ERP refused it and has not taken it since), unanswered (nothing was said of it for three days, by an ERP that "
+    "answers), unknown (the ERP answered for a line that was never raised).",
+    ["difference"],
     registry=REGISTRY,
 )
 GAUGES_REFRESHED = Gauge(
@@ -263,6 +268,16 @@ NOTICE_OLDEST_OWED = Gauge(
     registry=REGISTRY,
 )
 
+ANCHORS_SIGNED = Counter(
+    "milepost_anchors_signed_total",
+    "Anchors that this process signed, each over the heads of the audit trails that moved since the one before.",
+    registry=REGISTRY,
+)
+ANCHORS_COMPLETE = Gauge(
+    "milepost_anchors_complete_timestamp_seconds",
+    "Unix time at which every audit trail's head was last signed, on its topic and in its file; 0: not yet.",
+    registry=REGISTRY,
+)
 GATEWAY_REQUESTS = Counter(
     "milepost_gateway_requests_total",
     "Requests that the gateway answered, by route (as in the API's description) and status.",

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -141,11 +141,13 @@ def schemas_of(settings: Settings) -> SchemaRegistry | None:
     return SchemaRegistry(settings) if settings.schema_registry_url else None
 
 
-def adopt(settings: Settings, *, wait: bool = False) -> SchemaRegistry | None:
+def adopt(
+    settings: Settings, *, wait: bool = False, say: Callable[[str], None] = lambda why: None
+) -> SchemaRegistry | None:
     """Read and write with the ids of the registry that the settings name, and answer it; None where they name none.
 
     Before anything is read or written, and not from within a running event loop. `wait`: for a registry that is away,
-    and for our schemas in it; without it raises `AwayError` or `UnregisteredError`.
+    and for our schemas in it, which `say` is told each time; without it raises `AwayError` or `UnregisteredError`.
     """
     registry = schemas_of(settings)
     while registry is not None:
@@ -155,6 +157,7 @@ def adopt(settings: Settings, *, wait: bool = False) -> SchemaRegistry | None:
         except (AwayError, UnregisteredError) as error:
             if not wait:
                 raise
+            say(str(error))
             _log.warning("waiting for the schema registry", found=str(error), again_in_s=_PAUSE_S)
             time.sleep(_PAUSE_S)
     return registry

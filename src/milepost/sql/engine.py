@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-__all__ = ["DatabaseError", "Engine", "UnavailableError", "connect", "described", "reading", "writing"]
+__all__ = ["DatabaseError", "Engine", "UnavailableError", "connect", "described", "ping", "reading", "writing"]
 
 # How long a statement waits for another writer's lock. Longer than _FROZEN_MS, so that whoever takes over a frozen
 # sink's partition outlives the frozen sink's transaction instead of failing first.
@@ -147,6 +147,12 @@ def reading(engine: Engine) -> Iterator[Connection]:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         yield connection
+
+
+def ping(engine: Engine) -> None:
+    """Look that the database answers. Raises `UnavailableError`."""
+    with reading(engine) as connection:
+        connection.exec_driver_sql("SELECT 1")
 
 
 @contextmanager

@@ -7,7 +7,11 @@ from sqlalchemy import Connection, Engine, func, select, text
 from milepost.sql import tables
 from milepost.sql.engine import reading
 
-__all__ = ["Blocked", "Glance", "glance"]
+__all__ = ["ERP_GRACE_DAYS", "Blocked", "Glance", "glance"]
+
+ERP_GRACE_DAYS = 3
+"""So long the ERP may say nothing about a line; a weekend and a day."""
+_DAY_US = 86_400_000_000
 
 
 class Blocked(NamedTuple):
@@ -22,7 +26,7 @@ class Blocked(NamedTuple):
 
 class Glance(NamedTuple):
     """`money`: minor units by (currency, exponent, kind); `dead`: open dead letters by reason; `dead_since` in
-    microseconds."""
+    microseconds; `differences`: what `operations.reconcile` says of the ERP, by kind."""
 
     money: dict[tuple[str, int, str], int]
     blocked: list[Blocked]
@@ -30,7 +34,7 @@ class Glance(NamedTuple):
     approvals_overdue: int
     dead: dict[str, int]
     dead_since: int | None
-    rejected_lines: int
+    differences: dict[str, int]
 
 
 def glance(engine: Engine, now: int) -> Glance:
@@ -38,9 +42,8 @@ def glance(engine: Engine, now: int) -> Glance:
     with reading(engine) as connection:
         is_open, overdue = _approvals(connection, now)
         dead, dead_since = _dead_letters(connection)
-        return Glance(
-            _money(connection), _blocked(connection), is_open, overdue, dead, dead_since, _rejected(connection)
-        )
+        differences = _differences(connection, now)
+        return Glance(_money(connection), _blocked(connection), is_open, overdue, dead, dead_since, differences)
 
 
 def _money(connection: Connection) -> dict[tuple[str, int, str], int]:
@@ -113,8 +116,9 @@ def _dead_letters(connection: Connection) -> tuple[dict[str, int], int | None]:
     return {reason: int(count) for reason, count, _ in rows}, min((int(since) for *_, since in rows), default=None)
 
 
-def _rejected(connection: Connection) -> int:
-    said, later = tables.invoice_acknowledgements, tables.invoice_acknowledgements.alias()
+def _differences(connection: Connection, now: int) -> dict[str, int]:
+    """Lines that the ERP refused and has not taken since, that it never answered, and that nobody raised."""
+    line, said, later = tables.invoice_lines, tables.invoice_acknowledgements, tables.invoice_acknowledgements.alias()
     newer = select(later.c.line_id).where(
         (later.c.line_id == said.c.line_id)
         & (
@@ -122,5 +126,15 @@ def _rejected(connection: Connection) -> int:
             | ((later.c.occurred_at == said.c.occurred_at) & (later.c.status == "ACCEPTED"))
         )
     )
-    query = select(func.count(said.c.line_id.distinct())).where((said.c.status == "REJECTED") & ~newer.exists())
-    return int(connection.execute(query).scalar_one())
+    raised = select(line.c.line_id).where(line.c.line_id == said.c.line_id).exists()
+    answered = select(said.c.line_id).where(said.c.line_id == line.c.line_id).exists()
+    # An ERP that never acknowledged anything is not connected.
+    connected = select(later.c.line_id).exists()
+    late = line.c.accepted_at < now - ERP_GRACE_DAYS * _DAY_US
+    lines = func.count(said.c.line_id.distinct())
+    queries = {
+        "rejected": select(lines).where((said.c.status == "REJECTED") & ~newer.exists() & raised),
+        "unanswered": select(func.count(line.c.line_id)).where(late & ~answered & connected),
+        "unknown": select(lines).where(~raised),
+    }
+    return {kind: int(connection.execute(query).scalar_one()) for kind, query in queries.items()}

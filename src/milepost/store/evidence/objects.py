@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from milepost.store.evidence.checking import digest_of
 from milepost.store.evidence.port import CHUNK_BYTES, MissingError, StoreError, is_hash
@@ -23,6 +24,8 @@ __all__ = ["ObjectEvidenceStore", "open_objects"]
 def open_objects(url: str) -> "ObjectEvidenceStore":
     """The store at s3://BUCKET/PATH and the like; connects to nothing yet. Raises `StoreError` for what is no such URL
     and where the library is missing."""
+    if urlsplit(url).scheme in ("", "http", "https"):  # which the library would take for a folder of web pages
+        raise StoreError(f"MILEPOST_EVIDENCE_URL {url!r} names no object store; write s3://BUCKET/PATH, gs:// or az://")
     try:
         import obstore.exceptions
         from obstore.store import from_url
