@@ -19,7 +19,7 @@ from milepost.cli import app
 from milepost.demo import play
 from milepost.demo.examples import alone, examples_dir, read_examples
 from milepost.demo.pipeline import Pipeline
-from milepost.operations.anchoring import anchor
+from milepost.operations.anchoring import Signer, anchor
 from milepost.settings import Settings
 from milepost.sql.engine import connect
 
@@ -42,7 +42,7 @@ def exported(chosen: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     engagement = asyncio.run(run())
     engine = connect(chosen.database_url.get_secret_value())
-    assert anchor(engine, None, anchors.read_key(PEM), None, NOON) == 1
+    assert anchor(Signer(engine, anchors.read_key(PEM)), None, None, NOON) == 1
     engine.dispose()
     out = tmp_path / "dossier.zip"
     result = CliRunner().invoke(app, ["audit", "export", engagement, "--out", str(out)], catch_exceptions=False)

@@ -4,23 +4,26 @@ A line is canonical JSON (sorted keys, no spaces, UTF-8): `{"anchor": {...}, "he
 The anchor is signed: `number` from 1, `signed_at`, `public_key` (ed25519, hex), `root` (of the heads' Merkle tree as in
 RFC 6962, so that one head can be proven without telling the others), `previous` (SHA-256 of the anchor before as
 canonical JSON, 64 zeros for the first), and `signature` (hex) over the same JSON without it.
-Kept where the database's administrator cannot write, it convicts.
+Kept where the database's administrator cannot write, it convicts. The chain of what operators did by hand has a head
+too, under a name that no engagement can have.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from milepost.core.outputs import AuditEntry
-
 __all__ = [
     "GENESIS",
+    "OPERATORS",
     "Anchored",
+    "Link",
+    "Past",
     "Signed",
     "anchored",
     "canonical",
@@ -33,6 +36,8 @@ __all__ = [
 ]
 
 GENESIS = "0" * 64
+# What operators did by hand; no engagement's id has a star.
+OPERATORS = "*operators"
 
 Head = tuple[str, int, str]
 """An engagement, the sequence of its newest audit entry, and that entry's hash."""
@@ -48,6 +53,18 @@ class Signed(NamedTuple):
 
 Anchored = dict[str, list[Signed]]
 """By engagement the heads that were signed, the oldest first."""
+
+
+class Link(Protocol):
+    """An entry of a chain, an engagement's or the operators'."""
+
+    @property
+    def sequence(self) -> int:
+        """Its number, from 1."""
+
+    @property
+    def hash(self) -> str:
+        """In hex."""
 
 
 def new_key() -> tuple[bytes, str]:
@@ -86,12 +103,29 @@ def signed(key: Ed25519PrivateKey, number: int, before: str | None, at: str, hea
     return canonical({"anchor": anchor, "heads": [list(head) for head in heads]}).decode()
 
 
-def anchored(lines: Iterable[str], trusted: Sequence[str]) -> tuple[Anchored, list[str]]:
-    """The heads of anchors in order, and what is wrong with the anchors; `trusted` public keys in hex."""
-    heads: Anchored = {}
-    faults: list[str] = []
-    previous, last = GENESIS, ""
-    for place, line in enumerate(lines, start=1):
+@dataclass
+class Past:
+    """What was signed so far: the heads by engagement, what is wrong with the anchors, and where the next goes on."""
+
+    trusted: Sequence[str]
+    heads: Anchored = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    number: int = 0
+    previous: str = GENESIS
+    at: str = ""
+
+    def read(self, lines: Iterable[str]) -> None:
+        """Take the anchors that follow, in order; behind one that cannot be read nothing is looked at."""
+        for line in lines:
+            if not self._take(line):
+                break
+
+    def ends_with(self, line: str | None) -> bool:
+        """Whether that is the last one of these; None: there is none."""
+        return self.previous == (GENESIS if line is None else _digest(json.loads(line)["anchor"]))
+
+    def _take(self, line: str) -> bool:
+        place = self.number + 1
         try:
             value = json.loads(line)
             anchor = value["anchor"]
@@ -99,27 +133,34 @@ def anchored(lines: Iterable[str], trusted: Sequence[str]) -> tuple[Anchored, li
             named = [(engagement, sequence, hash_) for engagement, sequence, hash_ in value["heads"]]
             is_whole = _levels(named)[-1][0].hex() == root
         except (IndexError, KeyError, TypeError, ValueError):
-            faults.append(f"anchor {place} cannot be read")
-            break
+            self.faults.append(f"anchor {place} cannot be read")
+            return False
         if number != place:
-            faults.append(f"anchor {place} is missing; {number} stands in its place")
-            break
-        if not _is_signed(anchor, trusted):
-            faults.append(f"anchor {number} is not signed by a trusted key")
+            self.faults.append(f"anchor {place} is missing; {number} stands in its place")
+            return False
+        if not _is_signed(anchor, self.trusted):
+            self.faults.append(f"anchor {number} is not signed by a trusted key")
         if not is_whole:
-            faults.append(f"anchor {number} was signed over other heads")
-        if anchor["previous"] != previous:
-            faults.append(f"anchor {number} does not follow the one before it")
-        if at < last:
-            faults.append(f"anchor {number} is dated {at}, before the one before it ({last})")
+            self.faults.append(f"anchor {number} was signed over other heads")
+        if anchor["previous"] != self.previous:
+            self.faults.append(f"anchor {number} does not follow the one before it")
+        if at < self.at:
+            self.faults.append(f"anchor {number} is dated {at}, before the one before it ({self.at})")
         for engagement, sequence, hash_ in named:
-            heads.setdefault(engagement, []).append(Signed(sequence, hash_, number))
-        previous, last = _digest(anchor), at
-    return heads, faults
+            self.heads.setdefault(engagement, []).append(Signed(sequence, hash_, number))
+        self.number, self.previous, self.at = number, _digest(anchor), at
+        return True
 
 
-def trail_faults(entries: Sequence[AuditEntry], heads: Sequence[Signed]) -> list[str]:
-    """Where one engagement's entries contradict the heads that were signed."""
+def anchored(lines: Iterable[str], trusted: Sequence[str]) -> tuple[Anchored, list[str]]:
+    """The heads of anchors in order, and what is wrong with the anchors; `trusted` public keys in hex."""
+    past = Past(trusted)
+    past.read(lines)
+    return past.heads, past.faults
+
+
+def trail_faults(entries: Iterable[Link], heads: Sequence[Signed]) -> list[str]:
+    """Where a chain's entries contradict the heads that were signed."""
     by_sequence = {entry.sequence: entry.hash for entry in entries}
     faults = []
     for sequence, hash_, number in heads:

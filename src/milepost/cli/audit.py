@@ -17,7 +17,7 @@ from milepost.core.outputs import AuditEntry
 from milepost.core.reasons import sentence
 from milepost.kafka.publishing import Publisher, PublishError
 from milepost.kafka.scanning import ScanError
-from milepost.operations.anchoring import AnchorError, anchor
+from milepost.operations.anchoring import AnchorError, Signer, anchor
 from milepost.operations.dossier import gather, write
 from milepost.sql import actions as acting
 from milepost.sql.engine import UnavailableError
@@ -70,13 +70,15 @@ def verify(
     """
     with reading_ledger() as ledger:
         heads, faults = _anchored(ledger, anchors_file, trust)
-        names = [engagement] if engagement else sorted({*ledger.engagements(), *heads})
+        names = [engagement] if engagement else sorted({*ledger.engagements(), *heads} - {anchors.OPERATORS})
         reports = []
         for name in names:
             entries = _entries(ledger, name) if engagement else ledger.audit(name)
             report = chain.verify(name, entries)
             reports.append((report, [*report.faults, *anchors.trail_faults(entries, heads.get(name, []))]))
-        operators = [] if engagement else acting.faults(ledger.engine)
+        done = [] if engagement else acting.of(ledger.engine)
+        signed_actions = [] if engagement else heads.get(anchors.OPERATORS, [])
+    operators = [*acting.faults(done), *anchors.trail_faults(done, signed_actions)]
     faults += [f"operator actions: {fault}" for fault in operators]
     if as_json:
         found = [
@@ -133,7 +135,8 @@ def new_key(
 def anchor_(key: Path | None = KEY, file: Path | None = FILE, keep_on: bool = EVERY, as_json: bool = JSON) -> None:
     """Sign the heads of the audit trails that moved, and publish them on audit-anchors and to a file.
 
-    Exit status 1: the clock went back, or the file contradicts the database; 2: key, database or broker are away.
+    Exit status 1: the clock went back, a trail does not go on from its head that was signed last, or file or anchors
+    contradict the database; 2: key, database or broker are away.
     """
     try:
         chosen = settings.load()
@@ -141,10 +144,12 @@ def anchor_(key: Path | None = KEY, file: Path | None = FILE, keep_on: bool = EV
         signer = anchors.read_key(named.read_bytes())
         into = file or (Path(chosen.anchor_file) if chosen.anchor_file else None)
         publisher, public = Publisher(chosen), anchors.public_key_of(signer)
+        past = anchors.Past([public, *_trusted(chosen)])
         while True:
             try:
                 with reading_ledger() as ledger:
-                    count = anchor(ledger.engine, publisher, signer, into, int(time.time() * 1_000_000))
+                    signing = Signer(ledger.engine, signer, past)
+                    count = anchor(signing, publisher, into, int(time.time() * 1_000_000))
                 found = {"signed": count, "public_key": public}
                 typer.echo(json.dumps(found) if as_json else f"{count} anchors signed by {public}")
             except (typer.Exit, PublishError) as away:  # the database, or the broker; whoever keeps on waits
@@ -195,7 +200,7 @@ def export(engagement: str = ENGAGEMENT, to: Path = OUT, as_json: bool = JSON) -
 
 
 def _anchored(ledger: LedgerReading, file: Path | None, trust: list[str] | None) -> tuple[Anchored, list[str]]:
-    trusted = trust or [key.strip() for key in settings.load().anchor_trusted_keys.split(",") if key.strip()]
+    trusted = trust or _trusted(settings.load())
     if file is None:
         texts = ledger.anchors()
     else:
@@ -207,7 +212,16 @@ def _anchored(ledger: LedgerReading, file: Path | None, trust: list[str] | None)
     if texts and not trusted:
         typer.echo("there are signed heads, but no key is trusted: --trust or MILEPOST_ANCHOR_TRUSTED_KEYS", err=True)
         raise typer.Exit(2)
-    return anchors.anchored(texts, trusted)
+    heads, faults = anchors.anchored(texts, trusted)
+    if trusted and not texts:
+        faults.append(
+            "no head is signed although a key is trusted: `milepost audit anchor` never ran, or its anchors went"
+        )
+    return heads, faults
+
+
+def _trusted(chosen: settings.Settings) -> list[str]:
+    return [key.strip() for key in chosen.anchor_trusted_keys.split(",") if key.strip()]
 
 
 def _entries(ledger: LedgerReading, engagement: str) -> list[AuditEntry]:

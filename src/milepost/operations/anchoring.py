@@ -3,54 +3,116 @@
 The database numbers them, so that several may run; topic and file follow it, also after a crash in between.
 """
 
-import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from milepost.audit import anchors as signing
+from milepost.audit import chain
+from milepost.audit.anchors import OPERATORS, Past
 from milepost.codec.wire import Outgoing
 from milepost.core.calendar import instant_text
 from milepost.kafka.publishing import Publisher
+from milepost.sql import actions
 from milepost.sql import anchors as storing
-from milepost.sql.anchors import Head
+from milepost.sql.anchors import Draft, Head
 from milepost.sql.engine import Engine
 
-__all__ = ["HEADS_MOST", "TOPIC", "AnchorError", "anchor"]
+__all__ = ["HEADS_MOST", "TOPIC", "AnchorError", "Signer", "anchor"]
 
 TOPIC = "audit-anchors"
 # An anchor stays below a record's limit: a head is 128 + 64 characters and a number at most.
 HEADS_MOST = 2_000
+_FAULTS_SHOWN = 3
 
 
 class AnchorError(Exception):
     """Signing would make a false statement; the message says why."""
 
 
-def anchor(engine: Engine, publisher: Publisher | None, key: Ed25519PrivateKey, file: Path | None, at: int) -> int:
+class Signer:
+    """Signs with a key what continues that which was signed before, and nothing else.
+
+    `past` is what it has read of the anchors; one that is kept finds out who changes them in the database meanwhile.
+    """
+
+    def __init__(self, engine: Engine, key: Ed25519PrivateKey, past: Past | None = None) -> None:
+        self.engine, self._key = engine, key
+        self._past = past or Past([signing.public_key_of(key)])
+
+    def sign(self, at: int) -> int:
+        """Sign what is new at the instant `at`; how many anchors it took. Raises `AnchorError`, `UnavailableError`."""
+        count = 0
+        while True:
+            self._catch_up()
+            draft = storing.pending(self.engine, HEADS_MOST)
+            if draft is None:
+                return count
+            if draft.number > self._past.number + 1:  # somebody else signed meanwhile
+                continue
+            if draft.number <= self._past.number or not self._past.ends_with(draft.before):
+                _refuse("the anchors in the database", [f"anchor {self._past.number} is gone or was changed"])
+            now = instant_text(at)
+            if self._past.at > now:
+                last, when = self._past.number, self._past.at
+                raise AnchorError(f"the clock says {now}, but anchor {last} was signed at {when}; set it right first")
+            for head in draft.heads:
+                self._check(head)
+            count += storing.add(self.engine, at, draft, self._body(draft, now))
+
+    def _catch_up(self) -> None:
+        past = self._past
+        past.read(storing.bodies(self.engine, past.number))
+        for name, signed in past.heads.items():
+            past.heads[name] = signed[-1:]  # what an older one says was compared when the newer one was signed
+        _refuse("the anchors in the database", past.faults)
+
+    def _check(self, head: Head) -> None:
+        """That a head ends a sound chain which goes on from the head that was signed last."""
+        name, before = head.engagement_id, self._past.heads.get(head.engagement_id, [])
+        if name == OPERATORS:
+            done = actions.of(self.engine)
+            _refuse("what operators did", [*actions.faults(done), *signing.trail_faults(done, before)])
+            return
+        first, previous = (before[0].sequence, before[0].hash) if before else (0, signing.GENESIS)
+        there = storing.entries(self.engine, name, first, head.sequence)
+        new = [entry for entry in there if entry.sequence > first]
+        report = chain.verify(name, new, previous, first)
+        faults = [*signing.trail_faults(there, before), *report.faults]
+        if not faults and report.head != head.hash:
+            faults.append(f"entry {head.sequence} is not the last one")
+        _refuse(name, faults)
+
+    def _body(self, draft: Draft, now: str) -> str:
+        heads = [(one.engagement_id, one.sequence, one.hash) for one in draft.heads]
+        return signing.signed(self._key, draft.number, draft.before, now, heads)
+
+
+def anchor(signer: Signer, publisher: Publisher | None, file: Path | None, at: int) -> int:
     """Sign what is new at the instant `at` and publish what is not yet; how many anchors were signed.
 
     Raises `AnchorError`, `UnavailableError`, `PublishError`, `OSError`.
     """
-
-    def sign(number: int, before: str | None, heads: list[Head]) -> str:
-        now = instant_text(at)
-        if before is not None and (last := json.loads(before)["anchor"]["signed_at"]) > now:
-            raise AnchorError(f"the clock says {now}, but anchor {number - 1} was signed at {last}; set it right first")
-        return signing.signed(key, number, before, now, [(one.engagement_id, one.sequence, one.hash) for one in heads])
-
-    count = 0
-    while storing.add(engine, at, sign, HEADS_MOST) is not None:
-        count += 1
+    engine = signer.engine
+    if file is not None:
+        _follow(file, storing.bodies(engine))  # before anything is signed: the file may know better than the database
+    count = signer.sign(at)
     if publisher is not None:
         for stored in storing.unpublished(engine):
             publisher.resend(Outgoing(TOPIC, None, stored.body.encode(), []), 0)
             publisher.flush()
             storing.published(engine, stored.number, at)
-    if file is not None:
+    if file is not None and count:
         _follow(file, storing.bodies(engine))
     return count
+
+
+def _refuse(what: str, faults: Sequence[str]) -> None:
+    if faults:
+        more = f" (and {len(faults) - _FAULTS_SHOWN} more)" if len(faults) > _FAULTS_SHOWN else ""
+        raise AnchorError(f"nothing was signed; {what}: {'; '.join(faults[:_FAULTS_SHOWN])}{more}")
 
 
 def _follow(file: Path, bodies: list[str]) -> None:

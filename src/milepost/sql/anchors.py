@@ -1,15 +1,16 @@
 """Signed heads of the audit trails, as the database keeps them: numbered without a gap, published or not yet."""
 
 import json
-from collections.abc import Callable
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, Engine, func, select, text
 
+from milepost.audit.anchors import OPERATORS
+from milepost.core.outputs import AuditEntry
 from milepost.sql import tables
 from milepost.sql.engine import reading, writing
 
-__all__ = ["Head", "Stored", "add", "bodies", "published", "unpublished"]
+__all__ = ["Draft", "Head", "Stored", "add", "bodies", "entries", "pending", "published", "unpublished"]
 
 # Any number that no other program uses with this database: one anchor follows another.
 _LOCK = 0x616E63686F727321
@@ -30,27 +31,61 @@ class Stored(NamedTuple):
     body: str
 
 
-def add(engine: Engine, at: int, sign: Callable[[int, str | None, list[Head]], str], most: int) -> Stored | None:
-    """Store the next anchor over at most `most` heads that are new since the last one; None where nothing is.
+class Draft(NamedTuple):
+    """What the next anchor is to be over: its number, the body before it, and where the one after it goes on."""
 
-    `sign(number, body before, heads)` gives its body. Several may call it at once: numbers have no gap. Raises
-    `UnavailableError`, and what `sign` raises.
-    """
+    number: int
+    before: str | None
+    heads: list[Head]
+    positions: str
+
+
+def pending(engine: Engine, most: int) -> Draft | None:
+    """At most `most` heads that are new since the last anchor; None where nothing is. Raises `UnavailableError`."""
+    table = tables.audit_anchors
+    columns = (table.c.number, table.c.body, table.c.positions)
+    with reading(engine) as connection:
+        last = connection.execute(select(*columns).order_by(table.c.number.desc()).limit(1)).first()
+        positions: dict[str, int] = {} if last is None else json.loads(last[2])
+        heads, moved = _heads(connection, positions, most)
+        heads += _operators(connection, moved)
+    number, before = (1, None) if last is None else (last[0] + 1, last[1])
+    return Draft(number, before, heads, json.dumps(moved)) if heads else None
+
+
+def add(engine: Engine, at: int, draft: Draft, body: str) -> bool:
+    """Store an anchor; False where another one has its number already. Raises `UnavailableError`."""
     table = tables.audit_anchors
     with writing(engine) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        columns = (table.c.number, table.c.body, table.c.positions)
-        last = connection.execute(select(*columns).order_by(table.c.number.desc()).limit(1)).first()
-        positions: dict[str, int] = {} if last is None else json.loads(last[2])
-        heads, moved = _heads(connection, positions, most)
-        if not heads:
-            return None
-        number, before = (1, None) if last is None else (last[0] + 1, last[1])
-        body = sign(number, before, heads)
-        row = {"number": number, "signed_at": at, "body": body, "positions": json.dumps(moved), "published_at": None}
-        connection.execute(table.insert().values(row))
-    return Stored(number, body)
+        last = connection.execute(select(func.max(table.c.number))).scalar() or 0
+        if last != draft.number - 1:
+            return False
+        row = {"number": draft.number, "signed_at": at, "body": body, "positions": draft.positions}
+        connection.execute(table.insert().values({**row, "published_at": None}))
+    return True
+
+
+def entries(engine: Engine, engagement: str, first: int, last: int) -> list[AuditEntry]:
+    """An engagement's audit entries with these numbers, both included. Raises `UnavailableError`."""
+    names = AuditEntry.__struct_fields__
+    entry = tables.audit_entries.c
+    query = select(*(entry[name] for name in names)).order_by(entry.sequence)
+    query = query.where((entry.engagement_id == engagement) & entry.sequence.between(first, last))
+    with reading(engine) as connection:
+        return [AuditEntry(**dict(zip(names, row, strict=True))) for row in connection.execute(query)]
+
+
+def _operators(connection: Connection, moved: dict[str, int]) -> list[Head]:
+    """The head of what operators did by hand, where it is new."""
+    action = tables.operator_actions.c
+    query = select(action.sequence, action.hash).order_by(action.sequence.desc()).limit(1)
+    last = connection.execute(query).first()
+    if last is None or last[0] <= moved.get(OPERATORS, 0):
+        return []
+    moved[OPERATORS] = last[0]
+    return [Head(OPERATORS, last[0], last[1])]
 
 
 def _heads(connection: Connection, positions: dict[str, int], most: int) -> tuple[list[Head], dict[str, int]]:
@@ -89,8 +124,9 @@ def published(engine: Engine, number: int, at: int) -> None:
         connection.execute(table.update().where(table.c.number == number).values(published_at=at))
 
 
-def bodies(engine: Engine) -> list[str]:
-    """Every anchor in order. Raises `UnavailableError`."""
+def bodies(engine: Engine, after: int = 0) -> list[str]:
+    """Every anchor behind a number, in order. Raises `UnavailableError`."""
     table = tables.audit_anchors
+    query = select(table.c.body).where(table.c.number > after).order_by(table.c.number)
     with reading(engine) as connection:
-        return list(connection.execute(select(table.c.body).order_by(table.c.number)).scalars())
+        return list(connection.execute(query).scalars())
