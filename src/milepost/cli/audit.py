@@ -7,8 +7,8 @@ from pathlib import Path
 import typer
 
 from milepost import settings
-from milepost.audit import anchors, chain
-from milepost.audit.anchors import Anchored
+from milepost.audit import anchors, chain, contents
+from milepost.audit.anchors import Anchored, Signed
 from milepost.cli.database import reading_ledger
 from milepost.cli.reconcile import progress
 from milepost.codec.json_forms import output_to_json
@@ -17,9 +17,10 @@ from milepost.core.outputs import AuditEntry
 from milepost.core.reasons import sentence
 from milepost.kafka.publishing import Publisher, PublishError
 from milepost.kafka.scanning import ScanError
-from milepost.operations.anchoring import AnchorError, Signer, anchor
+from milepost.operations.anchoring import AnchorError, Signer, anchor, hashes_of
 from milepost.operations.dossier import gather, write
 from milepost.sql import actions as acting
+from milepost.sql import anchors as storing
 from milepost.sql.engine import UnavailableError
 from milepost.sql.reading import LedgerReading
 from milepost.store.evidence.opening import open_store
@@ -36,6 +37,9 @@ ANCHORS = typer.Option(
 )
 TRUST = typer.Option(None, "--trust", metavar="HEX", help="Public keys; default: MILEPOST_ANCHOR_TRUSTED_KEYS.")
 KEY = typer.Option(None, "--key", metavar="FILE", help="The private key; default: MILEPOST_ANCHOR_KEY_FILE.")
+SEAL = typer.Option(
+    None, "--key", metavar="FILE", help="Key that signs the dossier; default: MILEPOST_ANCHOR_KEY_FILE, else none."
+)
 FILE = typer.Option(None, "--file", metavar="FILE", help="Also append to this file; default: MILEPOST_ANCHOR_FILE.")
 EVERY = typer.Option(False, "--keep-on", help="Stay, and sign every MILEPOST_ANCHOR_INTERVAL_S, until Ctrl-C.")
 NEW = typer.Argument(..., metavar="FILE", help="Where the private key goes; must not exist.")
@@ -75,7 +79,9 @@ def verify(
         for name in names:
             entries = _entries(ledger, name) if engagement else ledger.audit(name)
             report = chain.verify(name, entries)
-            reports.append((report, [*report.faults, *anchors.trail_faults(entries, heads.get(name, []))]))
+            own = heads.get(name, [])
+            wrong = [*report.faults, *anchors.trail_faults(entries, own), *_content_faults(ledger, name, own)]
+            reports.append((report, wrong))
         done = [] if engagement else acting.of(ledger.engine)
         signed_actions = [] if engagement else heads.get(anchors.OPERATORS, [])
     operators = [*acting.faults(done), *anchors.trail_faults(done, signed_actions)]
@@ -148,11 +154,11 @@ def anchor_(key: Path | None = KEY, file: Path | None = FILE, keep_on: bool = EV
         while True:
             try:
                 with reading_ledger() as ledger:
-                    signing = Signer(ledger.engine, signer, past)
+                    signing = Signer(ledger.engine, signer, hashes_of(chosen), past)
                     count = anchor(signing, publisher, into, int(time.time() * 1_000_000))
                 found = {"signed": count, "public_key": public}
                 typer.echo(json.dumps(found) if as_json else f"{count} anchors signed by {public}")
-            except (typer.Exit, PublishError) as away:  # the database, or the broker; whoever keeps on waits
+            except (typer.Exit, PublishError, ScanError) as away:  # the database, or the broker; whoever keeps on waits
                 if not keep_on:
                     raise
                 typer.echo(str(away), err=True)
@@ -162,7 +168,7 @@ def anchor_(key: Path | None = KEY, file: Path | None = FILE, keep_on: bool = EV
     except (ValueError, IsADirectoryError, FileNotFoundError, PermissionError) as error:
         typer.echo(f"MILEPOST_ANCHOR_KEY_FILE or --key: {error}", err=True)
         raise typer.Exit(2) from None
-    except (settings.SettingsError, UnavailableError, PublishError) as error:
+    except (settings.SettingsError, UnavailableError, PublishError, ScanError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     except AnchorError as error:
@@ -173,22 +179,30 @@ def anchor_(key: Path | None = KEY, file: Path | None = FILE, keep_on: bool = EV
 
 
 @app.command()
-def export(engagement: str = ENGAGEMENT, to: Path = OUT, as_json: bool = JSON) -> None:
+def export(engagement: str = ENGAGEMENT, to: Path = OUT, key: Path | None = SEAL, as_json: bool = JSON) -> None:
     """Write everything about an engagement into a zip that a third party can read and check without Milepost.
 
     Terms, events as they were sent, decisions, evidence, lines with their arithmetic, the audit trail, signed heads, a
-    page, and a script that verifies all of it offline. Exit status 1: the ledger has none of this engagement, or
-    evidence is missing; 2: broker, database or file are out of reach.
+    page, and a script that verifies all of it offline. The anchors vouch for all that the ledger and the topics hold;
+    for the rest, such as the page, the key does, and without one the script counts that as a fault. Exit status 1: the
+    ledger has none of this engagement, or evidence is missing; 2: broker, database, key or file are out of reach.
     """
     try:
         chosen = settings.load()
+        named = key or (Path(chosen.anchor_key_file) if chosen.anchor_key_file else None)
+        signer = None if named is None else anchors.read_key(named.read_bytes())
         made_at = instant_text(int(time.time() * 1_000_000))
         with reading_ledger() as ledger, progress("collecting") as (_, step):
             _entries(ledger, engagement)
-            included = write(gather(chosen, ledger, engagement, made_at, step), open_store(chosen), to)
+            included = write(gather(chosen, ledger, engagement, made_at, step), open_store(chosen), to, signer)
+    except ValueError as error:
+        typer.echo(f"MILEPOST_ANCHOR_KEY_FILE or --key: {error}", err=True)
+        raise typer.Exit(2) from None
     except (settings.SettingsError, ScanError, StoreError, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
+    if signer is None:
+        typer.echo("the dossier is not signed: name the key with --key or MILEPOST_ANCHOR_KEY_FILE", err=True)
     for sha256 in included.missing:
         typer.echo(f"evidence {sha256} is not in the evidence store", err=True)
     found = {"file": str(to), "files": included.files, "evidence": included.evidence, "missing": included.missing}
@@ -218,6 +232,11 @@ def _anchored(ledger: LedgerReading, file: Path | None, trust: list[str] | None)
             "no head is signed although a key is trusted: `milepost audit anchor` never ran, or its anchors went"
         )
     return heads, faults
+
+
+def _content_faults(ledger: LedgerReading, name: str, signed: list[Signed]) -> list[str]:
+    bodies = storing.body_hashes(ledger.engine, name, {}) if signed else {}
+    return contents.faults(((one.number, one.contents) for one in signed), bodies)
 
 
 def _trusted(chosen: settings.Settings) -> list[str]:

@@ -4,28 +4,36 @@ The database numbers them, so that several may run; topic and file follow it, al
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from itertools import chain as chained
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from milepost.audit import anchors as signing
-from milepost.audit import chain
+from milepost.audit import chain, contents
 from milepost.audit.anchors import OPERATORS, Past
-from milepost.codec.wire import Outgoing
+from milepost.codec.registry import installed
+from milepost.codec.wire import SCHEMA_GUID_HEADER, Outgoing, header
 from milepost.core.calendar import instant_text
+from milepost.core.ids import digest
+from milepost.core.outputs import AuditEntry
 from milepost.kafka.publishing import Publisher
+from milepost.kafka.scanning import Place, Scan
+from milepost.settings import Settings
 from milepost.sql import actions
 from milepost.sql import anchors as storing
 from milepost.sql.anchors import Draft, Head
 from milepost.sql.engine import Engine
 
-__all__ = ["HEADS_MOST", "TOPIC", "AnchorError", "Signer", "anchor"]
+__all__ = ["HEADS_MOST", "TOPIC", "AnchorError", "Signer", "anchor", "hashes_of"]
 
 TOPIC = "audit-anchors"
-# An anchor stays below a record's limit: a head is 128 + 64 characters and a number at most.
-HEADS_MOST = 2_000
+# An anchor stays below a record's limit: a head has some 700 characters at most.
+HEADS_MOST = 1_000
 _FAULTS_SHOWN = 3
+
+Hashes = Callable[[Mapping[Place, Set[int]]], Mapping[tuple[Place, int], str]]
 
 
 class AnchorError(Exception):
@@ -35,11 +43,12 @@ class AnchorError(Exception):
 class Signer:
     """Signs with a key what continues that which was signed before, and nothing else.
 
+    `hashes` gives those of input records (`contents.event_hash`) by place and offset; what is not there is left out.
     `past` is what it has read of the anchors; one that is kept finds out who changes them in the database meanwhile.
     """
 
-    def __init__(self, engine: Engine, key: Ed25519PrivateKey, past: Past | None = None) -> None:
-        self.engine, self._key = engine, key
+    def __init__(self, engine: Engine, key: Ed25519PrivateKey, hashes: Hashes, past: Past | None = None) -> None:
+        self.engine, self._key, self._hashes = engine, key, hashes
         self._past = past or Past([signing.public_key_of(key)])
 
     def sign(self, at: int) -> int:
@@ -58,8 +67,6 @@ class Signer:
             if self._past.at > now:
                 last, when = self._past.number, self._past.at
                 raise AnchorError(f"the clock says {now}, but anchor {last} was signed at {when}; set it right first")
-            for head in draft.heads:
-                self._check(head)
             count += storing.add(self.engine, at, draft, self._body(draft, now))
 
     def _catch_up(self) -> None:
@@ -69,14 +76,25 @@ class Signer:
             past.heads[name] = signed[-1:]  # what an older one says was compared when the newer one was signed
         _refuse("the anchors in the database", past.faults)
 
-    def _check(self, head: Head) -> None:
-        """That a head ends a sound chain which goes on from the head that was signed last."""
+    def _body(self, draft: Draft, now: str) -> str:
+        new = {head.engagement_id: self._new(head) for head in draft.heads}
+        wanted: dict[Place, set[int]] = {}
+        for entry in chained(*new.values()):
+            if (place := _input(entry)) is not None:
+                wanted.setdefault(place[0], set()).add(place[1])
+        hashes = self._hashes(wanted) if wanted else {}
+        heads = [self._signable(head, new[head.engagement_id], hashes) for head in draft.heads]
+        schemas = {str(schema.id): digest(schema.definition) for schema in installed().all()}
+        return signing.signed(self._key, draft.number, draft.before, now, heads, schemas)
+
+    def _new(self, head: Head) -> list[AuditEntry]:
+        """What came since the contents were signed last, of a sound chain that goes on from the head signed last."""
         name, before = head.engagement_id, self._past.heads.get(head.engagement_id, [])
         if name == OPERATORS:
             done = actions.of(self.engine)
             _refuse("what operators did", [*actions.faults(done), *signing.trail_faults(done, before)])
-            return
-        first, previous = (before[0].sequence, before[0].hash) if before else (0, signing.GENESIS)
+            return []
+        first, previous = (before[0].sequence, before[0].hash) if _with_contents(before) else (0, signing.GENESIS)
         there = storing.entries(self.engine, name, first, head.sequence)
         new = [entry for entry in there if entry.sequence > first]
         report = chain.verify(name, new, previous, first)
@@ -84,16 +102,49 @@ class Signer:
         if not faults and report.head != head.hash:
             faults.append(f"entry {head.sequence} is not the last one")
         _refuse(name, faults)
+        return new
 
-    def _body(self, draft: Draft, now: str) -> str:
-        heads = [(one.engagement_id, one.sequence, one.hash) for one in draft.heads]
-        return signing.signed(self._key, draft.number, draft.before, now, heads)
+    def _signable(self, head: Head, new: list[AuditEntry], hashes: Mapping[tuple[Place, int], str]) -> signing.Head:
+        if head.engagement_id == OPERATORS:
+            return tuple(head)
+        before = self._past.heads.get(head.engagement_id, [])
+        known = before[0].contents if before else None
+        skip = {topic: (known or {}).get(topic, (0,))[0] for topic in contents.TOPICS}
+        bodies = storing.body_hashes(self.engine, head.engagement_id, skip)
+        events = [hashes.get(place, contents.GONE) for entry in new if (place := _input(entry)) is not None]
+        return (*head, contents.grown(before[0].number if before else 0, known, events, bodies))
+
+
+def hashes_of(settings: Settings) -> Hashes:
+    """Those of input records as they are on the topics; it raises `ScanError`."""
+
+    def hashes(wanted: Mapping[Place, Set[int]]) -> dict[tuple[Place, int], str]:
+        found = {}
+        with Scan(settings, wanted, starts={place: min(offsets) for place, offsets in wanted.items()}) as scan:
+            for place, offsets in wanted.items():
+                for record in scan.until(place, max(offsets) + 1):
+                    if record.offset in offsets:
+                        named = header(record.headers, SCHEMA_GUID_HEADER) or b""
+                        found[place, record.offset] = contents.event_hash(record.value or b"", named)
+        return found
+
+    return hashes
+
+
+def _with_contents(before: Sequence[signing.Signed]) -> bool:
+    return bool(before) and before[0].contents is not None
+
+
+def _input(entry: AuditEntry) -> tuple[Place, int] | None:
+    if entry.input_topic is None or entry.input_partition is None or entry.input_offset is None:
+        return None
+    return Place(entry.input_topic, entry.input_partition), entry.input_offset
 
 
 def anchor(signer: Signer, publisher: Publisher | None, file: Path | None, at: int) -> int:
     """Sign what is new at the instant `at` and publish what is not yet; how many anchors were signed.
 
-    Raises `AnchorError`, `UnavailableError`, `PublishError`, `OSError`.
+    Raises `AnchorError`, `UnavailableError`, `ScanError`, `PublishError`, `OSError`.
     """
     engine = signer.engine
     if file is not None:

@@ -1,6 +1,7 @@
 """Signed heads of the audit trails, as the database keeps them: numbered without a gap, published or not yet."""
 
 import json
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, func, select, text
@@ -10,10 +11,25 @@ from milepost.core.outputs import AuditEntry
 from milepost.sql import tables
 from milepost.sql.engine import reading, writing
 
-__all__ = ["Draft", "Head", "Stored", "add", "bodies", "entries", "pending", "published", "unpublished"]
+__all__ = [
+    "Draft",
+    "Head",
+    "Stored",
+    "add",
+    "bodies",
+    "body_hashes",
+    "entries",
+    "pending",
+    "places",
+    "published",
+    "unpublished",
+]
 
 # Any number that no other program uses with this database: one anchor follows another.
 _LOCK = 0x616E63686F727321
+_PAGE = 10_000
+# What is signed beside the trail; the topics' names are the tables' with hyphens.
+_OUTPUTS = (tables.invoice_lines, tables.retention_events, tables.approval_requests)
 
 
 class Head(NamedTuple):
@@ -77,6 +93,35 @@ def entries(engine: Engine, engagement: str, first: int, last: int) -> list[Audi
         return [AuditEntry(**dict(zip(names, row, strict=True))) for row in connection.execute(query)]
 
 
+def body_hashes(engine: Engine, engagement: str, skip: Mapping[str, int]) -> dict[str, list[str]]:
+    """By topic the hashes of an engagement's lines, retention events and requests, in order, without the first so many.
+
+    Raises `UnavailableError`.
+    """
+    found = {}
+    with reading(engine) as connection:
+        for table in _OUTPUTS:
+            query = select(table.c.body_sha256).where(table.c.engagement_id == engagement)
+            query = query.order_by(table.c.record_partition, table.c.record_offset).offset(skip.get(_topic(table), 0))
+            found[_topic(table)] = list(connection.execute(query).scalars())
+    return found
+
+
+def places(engine: Engine, engagement: str) -> dict[str, list[tuple[int, int]]]:
+    """By topic the partition and offset of the same records, all of them. Raises `UnavailableError`."""
+    found = {}
+    with reading(engine) as connection:
+        for table in _OUTPUTS:
+            columns = (table.c.record_partition, table.c.record_offset)
+            query = select(*columns).where(table.c.engagement_id == engagement).order_by(*columns)
+            found[_topic(table)] = [(row[0], row[1]) for row in connection.execute(query)]
+    return found
+
+
+def _topic(table: tables.Table) -> str:
+    return table.name.replace("_", "-")
+
+
 def _operators(connection: Connection, moved: dict[str, int]) -> list[Head]:
     """The head of what operators did by hand, where it is new."""
     action = tables.operator_actions.c
@@ -89,24 +134,38 @@ def _operators(connection: Connection, moved: dict[str, int]) -> list[Head]:
 
 
 def _heads(connection: Connection, positions: dict[str, int], most: int) -> tuple[list[Head], dict[str, int]]:
-    """Heads among the entries that came since `positions`, at most `most` entries of a partition at a time."""
-    entry, moved, heads = tables.audit_entries.c, dict(positions), dict[str, Head]()
-    partitions = connection.execute(select(entry.record_partition).distinct().order_by(entry.record_partition))
-    for partition in partitions.scalars().all():
-        if len(heads) >= most:
-            break
-        query = (
-            select(entry.engagement_id, entry.sequence, entry.hash, entry.record_offset)
-            .where((entry.record_partition == partition) & (entry.record_offset >= moved.get(str(partition), 0)))
-            .order_by(entry.record_offset)
-            .limit(most)
-        )
-        for engagement, sequence, hash_, offset in connection.execute(query):
-            known = heads.get(engagement)
-            if known is None or known.sequence < sequence:
-                heads[engagement] = Head(engagement, sequence, hash_)
-            moved[str(partition)] = offset + 1
-    return sorted(heads.values()), moved
+    """The heads of at most `most` engagements of which something came since `positions`.
+
+    The ledger reads topic by topic: a line may come after its audit entry was signed, so each topic counts.
+    """
+    moved, touched = dict(positions), set[str]()
+    for table in (tables.audit_entries, *_OUTPUTS):
+        column = table.c.record_partition
+        for partition in connection.execute(select(column).distinct().order_by(column)).scalars().all():
+            _touch(connection, table, partition, moved, touched, most)
+    entry = tables.audit_entries.c
+    heads = []
+    for engagement in sorted(touched):
+        query = select(entry.engagement_id, entry.sequence, entry.hash).where(entry.engagement_id == engagement)
+        last = connection.execute(query.order_by(entry.sequence.desc()).limit(1)).first()
+        if last is not None:  # else its first entry is still to come, and counts then
+            heads.append(Head(*last))
+    return heads, moved
+
+
+def _touch(
+    connection: Connection, table: tables.Table, partition: int, moved: dict[str, int], touched: set[str], most: int
+) -> None:
+    """Add the engagements of the rows since `moved`, and move it, until there are `most`."""
+    row, name = table.c, f"{table.name}/{partition}"
+    query = select(row.engagement_id, row.record_offset).where(row.record_partition == partition)
+    query = query.order_by(row.record_offset).limit(_PAGE)
+    while page := connection.execute(query.where(row.record_offset >= moved.get(name, 0))).all():
+        for engagement, offset in page:
+            if len(touched) >= most and engagement not in touched:
+                return
+            touched.add(engagement)
+            moved[name] = offset + 1
 
 
 def unpublished(engine: Engine) -> list[Stored]:
