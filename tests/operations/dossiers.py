@@ -51,6 +51,10 @@ def make(chosen: Settings, tmp_path: Path) -> None:
         # Evidence that is not there is said, and counted against it.
         assert (result.exit_code, "is not in the evidence store" in result.stderr) == (status, status == 1)
         MADE[engagement] = out.read_bytes()
+    unsigned = CliRunner().invoke(app, ["audit", "export", WHOLE, "--out", str(out)], catch_exceptions=False)
+    assert (unsigned.exit_code, "the dossier is not signed" in unsigned.stderr) == (0, True)
+    no_key = CliRunner().invoke(app, ["audit", "export", WHOLE, "--out", str(out), "--key", str(out)])
+    assert (no_key.exit_code, "MILEPOST_ANCHOR_KEY_FILE or --key" in no_key.stderr) == (2, True)
 
 
 def verified(folder: Path, *keys: str) -> tuple[int, str]:
