@@ -176,16 +176,38 @@ def test_who_keeps_on_signing_notices_removed_anchors(engine: Engine) -> None:
         anchor(signer, None, None, NOON + 10)
 
 
+def remove_the_anchors(engine: Engine) -> None:
+    insert_one(engine)
+    execute(engine, "DELETE FROM audit_anchors")
+
+
+@pytest.mark.parametrize(
+    ("tamper", "found"),
+    [
+        (insert_one, "erp-rollout: entry 4 is not what was signed"),
+        (remove_the_anchors, "audit-anchors holds 1 anchors that the database does not"),
+    ],
+)
 def test_the_command_refuses_to_sign_a_forged_head(
-    engine: Engine, embedded_broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tamper: Callable[[Engine], None],
+    found: str,
+    engine: Engine,
+    embedded_broker: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MILEPOST_BOOTSTRAP_SERVERS", embedded_broker)
+    apply_topics(Settings(bootstrap_servers=embedded_broker))
     (tmp_path / "key.pem").write_bytes(PEM)
     keep(engine, chained(4))
-    anchor(Signer(engine, KEY, hashes), None, None, NOON)
-    insert_one(engine)
-    refused = CliRunner().invoke(app, ["audit", "anchor", "--key", str(tmp_path / "key.pem")], catch_exceptions=False)
-    assert (refused.exit_code, "erp-rollout: entry 4 is not what was signed" in refused.stderr) == (1, True)
+    arguments = ["audit", "anchor", "--key", str(tmp_path / "key.pem")]
+    assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
+    assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
+    before = LedgerReading(engine).anchors()
+    tamper(engine)
+    refused = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert (refused.exit_code, found in refused.stderr) == (1, True), refused.stderr
+    assert LedgerReading(engine).anchors() == (before if tamper is insert_one else [])
 
 
 def flip(texts: Texts) -> None:

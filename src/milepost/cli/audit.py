@@ -17,7 +17,7 @@ from milepost.core.outputs import AuditEntry
 from milepost.core.reasons import sentence
 from milepost.kafka.publishing import Publisher, PublishError
 from milepost.kafka.scanning import ScanError
-from milepost.operations.anchoring import AnchorError, Signer, anchor, hashes_of
+from milepost.operations.anchoring import AnchorError, Signer, anchor, compare_published, hashes_of
 from milepost.operations.dossier import gather, write
 from milepost.sql import actions as acting
 from milepost.sql import anchors as storing
@@ -141,8 +141,8 @@ def new_key(
 def anchor_(key: Path | None = KEY, file: Path | None = FILE, keep_on: bool = EVERY, as_json: bool = JSON) -> None:
     """Sign the heads of the audit trails that moved, and publish them on audit-anchors and to a file.
 
-    Exit status 1: the clock went back, a trail does not go on from its head that was signed last, or file or anchors
-    contradict the database; 2: key, database or broker are away.
+    Exit status 1: the clock went back, a trail does not go on from its head that was signed last, or file, topic
+    and database have different anchors; 2: key, database or broker are away.
     """
     try:
         chosen = settings.load()
@@ -154,6 +154,8 @@ def anchor_(key: Path | None = KEY, file: Path | None = FILE, keep_on: bool = EV
         while True:
             try:
                 with reading_ledger() as ledger:
+                    if past.number == 0:  # what was read once, is remembered
+                        compare_published(chosen, ledger.engine)
                     signing = Signer(ledger.engine, signer, hashes_of(chosen), past)
                     count = anchor(signing, publisher, into, int(time.time() * 1_000_000))
                 found = {"signed": count, "public_key": public}

@@ -26,7 +26,7 @@ from milepost.sql import anchors as storing
 from milepost.sql.anchors import Draft, Head
 from milepost.sql.engine import Engine
 
-__all__ = ["HEADS_MOST", "TOPIC", "AnchorError", "Signer", "anchor", "hashes_of"]
+__all__ = ["HEADS_MOST", "TOPIC", "AnchorError", "Signer", "anchor", "compare_published", "hashes_of"]
 
 TOPIC = "audit-anchors"
 # An anchor stays below a record's limit: a head has some 700 characters at most.
@@ -113,6 +113,21 @@ class Signer:
         bodies = storing.body_hashes(self.engine, head.engagement_id, skip)
         events = [hashes.get(place, contents.GONE) for entry in new if (place := _input(entry)) is not None]
         return (*head, contents.grown(before[0].number if before else 0, known, events, bodies))
+
+
+def compare_published(settings: Settings, engine: Engine) -> None:
+    """That the database has every anchor of the topic: who removes them there could have a forged trail signed.
+
+    Raises `AnchorError`, `ScanError`, `UnavailableError`.
+    """
+    place = Place(TOPIC, 0)
+    with Scan(settings, [place]) as scan:
+        told = {(record.value or b"").decode("utf-8", "replace") for record in scan.all(place)}
+    if strange := told - set(storing.bodies(engine)):
+        raise AnchorError(
+            f"nothing was signed; {settings.topic(TOPIC)} holds {len(strange)} anchors that the database does not: one "
+            "of the two was changed; keep both"
+        )
 
 
 def hashes_of(settings: Settings) -> Hashes:
