@@ -1,6 +1,6 @@
 """An empty ledger, which the command line finds too."""
 
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,10 +10,10 @@ from tests.audit.anchoring import PUBLIC
 
 
 @pytest.fixture
-def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    url = f"sqlite:///{tmp_path}/ledger.db"
-    monkeypatch.setenv("MILEPOST_DATABASE_URL", url)
+def engine(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    monkeypatch.setenv("MILEPOST_DATABASE_URL", database_url)
     monkeypatch.setenv("MILEPOST_ANCHOR_TRUSTED_KEYS", PUBLIC)
-    found = connect(url)
+    found = connect(database_url)
     migrate(found)
-    return found
+    yield found
+    found.dispose()
