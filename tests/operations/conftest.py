@@ -1,5 +1,7 @@
 """Pipelines of a test's own: prefix, groups, transactional ids and database."""
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from milepost import settings
 from milepost.demo import play
 from milepost.settings import Settings
+from tests.operations.dossiers import MADE, make
 
 
 @pytest.fixture
@@ -37,3 +40,15 @@ def chosen(embedded_broker: str, settings_for: Callable[[str], Settings], monkey
     monkeypatch.setenv("MILEPOST_DATABASE_URL", found.database_url.get_secret_value())
     play.apply_topics(found)
     return found
+
+
+@pytest.fixture
+def exported(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with both dossiers unpacked; what the pipeline costs is paid once for all the forgeries."""
+    monkeypatch.setenv("MILEPOST_EVIDENCE_DIR", str(tmp_path / "evidence"))
+    if not MADE:
+        make(request.getfixturevalue("chosen"), tmp_path)
+    for engagement, content in MADE.items():
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            archive.extractall(tmp_path / engagement)
+    return tmp_path

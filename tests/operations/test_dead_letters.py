@@ -187,10 +187,10 @@ def test_what_is_put_aside_is_audited(chosen: Settings) -> None:
     assert aside["state"] == "DISCARDED"
     assert aside["actions"][0]["reason"] == "a test of the sender"
     engine = connect(chosen.database_url.get_secret_value())
-    assert actions.faults(engine) == []
+    assert actions.faults(actions.of(engine)) == []
     with writing(engine) as connection:
         connection.execute(text("UPDATE operator_actions SET actor = 'somebody else'"))
-    assert actions.faults(engine) == ["entry 1 was changed"]
+    assert actions.faults(actions.of(engine)) == ["entry 1 was changed"]
     engine.dispose()
 
 

@@ -1,98 +1,51 @@
 """A dossier of the real join's work: complete, checked offline by its own script, and every tampering is found."""
 
 import asyncio
+import base64
 import hashlib
 import json
 import re
-import subprocess
-import sys
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from milepost.audit import anchors
+from milepost.audit import anchors, contents
 from milepost.cli import app
-from milepost.demo import play
-from milepost.demo.examples import alone, examples_dir, read_examples
 from milepost.demo.pipeline import Pipeline
-from milepost.operations.anchoring import anchor
 from milepost.settings import Settings
-from milepost.sql.engine import connect
-
-NOON = 1_780_056_000_000_000
-PEM, PUBLIC = anchors.new_key()
-EXAMPLES = [example for example in read_examples(examples_dir()) if not alone(example)][:3]
+from tests.operations.dossiers import EXAMPLES, KEY, PUBLIC, RICH, WHOLE, Rows, list_anew, rows, save, verified
 
 
-@pytest.fixture
-def exported(chosen: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The unpacked dossier of the engagement with the most lines."""
-    monkeypatch.setenv("MILEPOST_EVIDENCE_DIR", str(tmp_path / "evidence"))
-
-    async def run() -> str:
-        async with Pipeline(chosen) as pipeline:
-            found = await play.play(chosen, pipeline, EXAMPLES, lambda count: None)
-            assert await pipeline.stored(lambda: True)
-        names = [line.engagement_id for line in found.picture.lines]
-        return max(sorted(set(names)), key=names.count)
-
-    engagement = asyncio.run(run())
-    engine = connect(chosen.database_url.get_secret_value())
-    assert anchor(engine, None, anchors.read_key(PEM), None, NOON) == 1
-    engine.dispose()
-    out = tmp_path / "dossier.zip"
-    result = CliRunner().invoke(app, ["audit", "export", engagement, "--out", str(out)], catch_exceptions=False)
-    # The examples name evidence that nobody uploaded: said, and counted against it.
-    assert result.exit_code == 1
-    assert "is not in the evidence store" in result.stderr
-    folder = tmp_path / "unpacked"
-    with zipfile.ZipFile(out) as archive:
-        archive.extractall(folder)
-    return folder
-
-
-def verified(folder: Path, *keys: str) -> tuple[int, str]:
-    command = [sys.executable, "-I", "-B", str(folder / "verify.py"), *keys]
-    result = subprocess.run(command, capture_output=True, text=True, cwd="/", env={}, timeout=60)
-    assert result.stderr == ""
-    return result.returncode, result.stdout
-
-
-def rows(folder: Path, name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
-
-
-def rewrite(folder: Path, name: str, change: Callable[[list[dict[str, Any]]], None]) -> None:
-    """Change a file, and the manifest with it: only what is inside can show it."""
-    values = rows(folder, name)
-    change(values)
-    content = "".join(json.dumps(value, ensure_ascii=False, sort_keys=True) + "\n" for value in values).encode()
-    (folder / name).write_bytes(content)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"][name] = hashlib.sha256(content).hexdigest()
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-
-
-def test_it_is_whole_and_every_tampering_is_found(exported: Path) -> None:
-    status, out = verified(exported, PUBLIC)
+def test_it_is_whole(exported: Path) -> None:
+    folder = exported / WHOLE
+    status, out = verified(folder, PUBLIC)
     assert (status, "0 faults" in out) == (0, True), out
-    lines, trail = rows(exported, "invoice-lines.jsonl"), rows(exported, "audit-trail.jsonl")
+    lines, trail = rows(folder, "invoice-lines.jsonl"), rows(folder, "audit-trail.jsonl")
     assert f"entries up to {len(trail)} of {len(trail)} are signed" in out
-    events = rows(exported, "events.jsonl")
+    events = rows(folder, "events.jsonl")
     assert len({(event["topic"], event["offset"]) for event in events}) == len(events) > 3
-    _page_tells_it(exported, lines)
-    others = {example.opening.engagement_id for example in EXAMPLES} - {lines[0]["engagement_id"]}
+    _page_tells_it(folder, lines)
+    others = {example.opening.engagement_id for example in EXAMPLES} - {WHOLE}
     assert others
-    assert not [name for name in others if any(name in path.read_text() for path in exported.glob("*.*"))]
-    status, out = verified(exported)
-    assert (status, "the signed heads were not checked" in out) == (0, True)
-    status, out = verified(exported, anchors.new_key()[1])
+    assert not [name for name in others if any(name in path.read_text() for path in folder.glob("*.*"))]
+    status, out = verified(folder)
+    assert (status, "no signature was checked" in out) == (0, True)
+    status, out = verified(folder, anchors.new_key()[1])
     assert (status, "which you do not trust" in out) == (1, True)
-    _tampered(exported)
+
+
+def test_a_copy_of_the_script_checks_another_folder(exported: Path) -> None:
+    (exported / RICH / "verify.py").write_text("print('0 faults')")
+    status, out = verified(exported / WHOLE, str(exported / RICH), PUBLIC)
+    assert (status, "FAULT verify.py was changed" in out) == (1, True)
+
+
+def test_evidence_that_is_named_and_absent_is_a_fault(exported: Path) -> None:
+    status, out = verified(exported / RICH, PUBLIC)
+    assert (status, out.count("FAULT"), out.count("is named and is not here")) == (1, 2, 2), out
+    assert "0 of 2 pieces of evidence" in out
 
 
 def _page_tells_it(folder: Path, lines: list[dict[str, Any]]) -> None:
@@ -102,40 +55,82 @@ def _page_tells_it(folder: Path, lines: list[dict[str, Any]]) -> None:
     assert not re.search(r"<(img|link|iframe|a|form)\b|url\(|@import", page)
 
 
-def _tampered(folder: Path) -> None:
-    def more(name: str, value: int) -> Callable[[list[dict[str, Any]]], None]:
-        def change(found: list[dict[str, Any]]) -> None:
-            found[0][name] += value
-
-        return change
-
-    def drop(found: list[dict[str, Any]]) -> None:
-        found.pop()
-
-    def forge(found: list[dict[str, Any]]) -> None:
-        found[0]["anchor"]["signed_at"] = "2030-01-01T00:00:00.000000Z"
-
-    tamperings: list[tuple[str, Callable[[list[dict[str, Any]]], None]]] = [
-        ("invoice-lines.jsonl", more("gross_minor", 1)),
-        ("invoice-lines.jsonl", drop),
-        ("retention-events.jsonl", more("amount_minor", 1)),
-        ("audit-trail.jsonl", drop),
-        ("audit-trail.jsonl", more("sequence", 1)),
-        ("events.jsonl", drop),
-        ("anchors.jsonl", forge),
-    ]
-    for name, change in tamperings:
-        kept, manifest = (folder / name).read_bytes(), (folder / "manifest.json").read_bytes()
-        rewrite(folder, name, change)
-        status, out = verified(folder, PUBLIC)
-        assert (status, "FAULT" in out) == (1, True), name
-        (folder / name).write_bytes(kept)
-        (folder / "manifest.json").write_bytes(manifest)
-    (folder / "contracts" / "version-1.json").write_text("{}")
-    (folder / "surprise.txt").write_text("x")
+@pytest.mark.parametrize(
+    "name",
+    ["explanations.txt", "dossier.html", "milestone-status.jsonl", "invoice-acknowledgements.jsonl", "README.txt"],
+)
+def test_what_no_anchor_covers_the_manifest_does(name: str, exported: Path) -> None:
+    folder = exported / WHOLE
+    (folder / name).write_text("another story")
+    assert f"FAULT {name} was changed" in verified(folder, PUBLIC)[1]
+    list_anew(folder)
     status, out = verified(folder, PUBLIC)
-    assert "version-1.json was changed" in out
-    assert "surprise.txt was added" in out
+    assert (status, "the manifest (page" in out, out.count("FAULT")) == (1, True, 1), out
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({one: manifest[one] for one in ("engagement_id", "files")}))
+    status, out = verified(folder, PUBLIC)
+    assert (status, "is signed by nobody" in out) == (1, True)
+
+
+def test_a_file_more_is_found(exported: Path) -> None:
+    (exported / WHOLE / "surprise.txt").write_text("x")
+    assert "surprise.txt was added" in verified(exported / WHOLE, PUBLIC)[1]
+
+
+def anchored_in_steps(folder: Path, steps: list[tuple[int, bool]]) -> None:
+    """Anchors over the trail up to an entry each, with contents or, as it was before, without."""
+    trail, told = rows(folder, "audit-trail.jsonl"), rows(folder, "records.jsonl")
+    bytes_of = {
+        (one["topic"], one["partition"], one["offset"]): base64.b64decode(one["bytes"])
+        for one in rows(folder, "events.jsonl")
+    }
+    schemas = json.loads((folder / "schemas.json").read_text())
+    digests = {name: hashlib.sha256(anchors.canonical(value)).hexdigest() for name, value in schemas.items()}
+    line, found, known, before, done = None, [], None, 0, 0
+    for number, (upto, whole) in enumerate(steps, start=1):
+        head: anchors.Head = (WHOLE, upto, trail[upto - 1]["hash"])
+        if whole:
+            places = [tuple(one[f"input_{part}"] for part in ("topic", "partition", "offset")) for one in trail]
+            sent = [contents.event_hash(bytes_of[place], b"") for place in places[done:upto]]
+            bodies = {topic: [] for topic in contents.TOPICS} if upto < len(trail) else bodies_of(told)
+            known, done = contents.grown(before, known, sent, bodies), upto
+            head = (*head, known)
+        heads = sorted([head, ("another", 1, "a" * 64)], key=str)
+        line = anchors.signed(
+            KEY, number, line, f"2026-05-29T12:00:0{number}.000000Z", heads, digests if whole else None
+        )
+        found.append({"anchor": json.loads(line)["anchor"], "head": list(head), "path": anchors.path(heads, head)})
+        before = number
+    save(folder, "anchors.jsonl", found)
+
+
+def bodies_of(told: Rows) -> dict[str, list[str]]:
+    return {
+        topic: [hashlib.sha256(base64.b64decode(one["bytes"])[5:]).hexdigest() for one in told if one["topic"] == topic]
+        for topic in contents.TOPICS
+    }
+
+
+def test_anchors_of_before_vouch_for_what_they_covered(exported: Path) -> None:
+    folder = exported / WHOLE
+    count = len(rows(folder, "audit-trail.jsonl"))
+    anchored_in_steps(folder, [(2, False), (4, True), (6, True), (count, True)])
+    list_anew(folder, KEY)
+    assert verified(folder, PUBLIC)[0] == 0, verified(folder, PUBLIC)
+    left_out = rows(folder, "anchors.jsonl")
+    left_out[1] |= {"head": None, "path": None}
+    save(folder, "anchors.jsonl", left_out)
+    list_anew(folder, KEY)
+    status, out = verified(folder, PUBLIC)
+    assert (status, "anchor 3: the head in anchor 2 was left out" in out) == (1, True), out
+    anchored_in_steps(folder, [(2, False), (count, False)])
+    list_anew(folder, KEY)
+    status, out = verified(folder, PUBLIC)
+    assert (status, f"events: only those up to audit entry 0 of {count} are signed" in out) == (1, True)
+    assert (f"entries up to {count} of {count} are signed" in out, "was not what" in out) == (True, False)
+    anchored_in_steps(folder, [(2, False), (count - 1, True)])
+    list_anew(folder, KEY)
+    assert f"audit trail: only the entries up to {count - 1} of {count} are signed" in verified(folder, PUBLIC)[1]
 
 
 def test_an_engagement_that_nobody_knows_is_said(chosen: Settings, tmp_path: Path) -> None:

@@ -1,29 +1,35 @@
 """Signed heads of audit trails: what a bare chain cannot show, that its end was cut off or all of it written anew.
 
-A line is canonical JSON (sorted keys, no spaces, UTF-8): `{"anchor": {...}, "heads": [[engagement, sequence, hash]]}`.
+A line is canonical JSON (sorted keys, no spaces, UTF-8): `{"anchor": {...}, "heads": [[engagement, sequence, hash,
+contents]]}`; `milepost.audit.contents` says what the last of these is, and anchors of before it do without.
 The anchor is signed: `number` from 1, `signed_at`, `public_key` (ed25519, hex), `root` (of the heads' Merkle tree as in
 RFC 6962, so that one head can be proven without telling the others), `previous` (SHA-256 of the anchor before as
-canonical JSON, 64 zeros for the first), and `signature` (hex) over the same JSON without it.
-Kept where the database's administrator cannot write, it convicts.
+canonical JSON, 64 zeros for the first), `schemas` (by id the SHA-256 of each Avro schema as canonical JSON), and
+`signature` (hex) over the same JSON without it.
+Kept where the database's administrator cannot write, it convicts. The chain of what operators did by hand has a head
+too, under a name that no engagement can have.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from milepost.core.outputs import AuditEntry
-
 __all__ = [
     "GENESIS",
+    "OPERATORS",
     "Anchored",
+    "Link",
+    "Past",
     "Signed",
     "anchored",
     "canonical",
+    "endorsed",
     "new_key",
     "path",
     "public_key_of",
@@ -33,21 +39,36 @@ __all__ = [
 ]
 
 GENESIS = "0" * 64
+# What operators did by hand; no engagement's id has a star.
+OPERATORS = "*operators"
 
-Head = tuple[str, int, str]
-"""An engagement, the sequence of its newest audit entry, and that entry's hash."""
+Head = tuple[Any, ...]
+"""An engagement, the sequence of its newest audit entry, that entry's hash, and (not of operators) the contents."""
 
 
 class Signed(NamedTuple):
-    """A head that was signed, and the number of the anchor."""
+    """A head that was signed, and the number of the anchor; `contents` is None where they were not signed."""
 
     sequence: int
     hash: str
     number: int
+    contents: Mapping[str, Any] | None = None
 
 
 Anchored = dict[str, list[Signed]]
 """By engagement the heads that were signed, the oldest first."""
+
+
+class Link(Protocol):
+    """An entry of a chain, an engagement's or the operators'."""
+
+    @property
+    def sequence(self) -> int:
+        """Its number, from 1."""
+
+    @property
+    def hash(self) -> str:
+        """In hex."""
 
 
 def new_key() -> tuple[bytes, str]:
@@ -73,56 +94,83 @@ def public_key_of(key: Ed25519PrivateKey) -> str:
     return key.public_key().public_bytes_raw().hex()
 
 
-def signed(key: Ed25519PrivateKey, number: int, before: str | None, at: str, heads: Sequence[Head]) -> str:
+def signed(
+    key: Ed25519PrivateKey,
+    number: int,
+    before: str | None,
+    at: str,
+    heads: Sequence[Head],
+    schemas: Mapping[str, str] | None = None,
+) -> str:
     """The line for at least one head; `before` is the line before it, `at` an instant in ISO 8601."""
-    anchor: dict[str, Any] = {
-        "number": number,
-        "signed_at": at,
-        "public_key": public_key_of(key),
-        "root": _levels(heads)[-1][0].hex(),
-        "previous": GENESIS if before is None else _digest(json.loads(before)["anchor"]),
-    }
-    anchor["signature"] = key.sign(canonical(anchor)).hex()
+    previous = GENESIS if before is None else _digest(json.loads(before)["anchor"])
+    root = _levels(heads)[-1][0].hex()
+    values = {"number": number, "signed_at": at, "root": root, "previous": previous, "schemas": dict(schemas or {})}
+    anchor = endorsed(key, values)
     return canonical({"anchor": anchor, "heads": [list(head) for head in heads]}).decode()
 
 
-def anchored(lines: Iterable[str], trusted: Sequence[str]) -> tuple[Anchored, list[str]]:
-    """The heads of anchors in order, and what is wrong with the anchors; `trusted` public keys in hex."""
-    heads: Anchored = {}
-    faults: list[str] = []
-    previous, last = GENESIS, ""
-    for place, line in enumerate(lines, start=1):
+@dataclass
+class Past:
+    """What was signed so far: the heads by engagement, what is wrong with the anchors, and where the next goes on."""
+
+    trusted: Sequence[str]
+    heads: Anchored = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    number: int = 0
+    previous: str = GENESIS
+    at: str = ""
+
+    def read(self, lines: Iterable[str]) -> None:
+        """Take the anchors that follow, in order; behind one that cannot be read nothing is looked at."""
+        for line in lines:
+            if not self._take(line):
+                break
+
+    def ends_with(self, line: str | None) -> bool:
+        """Whether that is the last one of these; None: there is none."""
+        return self.previous == (GENESIS if line is None else _digest(json.loads(line)["anchor"]))
+
+    def _take(self, line: str) -> bool:
+        place = self.number + 1
         try:
             value = json.loads(line)
             anchor = value["anchor"]
             number, at, root = anchor["number"], anchor["signed_at"], anchor["root"]
-            named = [(engagement, sequence, hash_) for engagement, sequence, hash_ in value["heads"]]
+            named = [_head(*head) for head in value["heads"]]
             is_whole = _levels(named)[-1][0].hex() == root
         except (IndexError, KeyError, TypeError, ValueError):
-            faults.append(f"anchor {place} cannot be read")
-            break
+            self.faults.append(f"anchor {place} cannot be read")
+            return False
         if number != place:
-            faults.append(f"anchor {place} is missing; {number} stands in its place")
-            break
-        if not _is_signed(anchor, trusted):
-            faults.append(f"anchor {number} is not signed by a trusted key")
+            self.faults.append(f"anchor {place} is missing; {number} stands in its place")
+            return False
+        if not _is_signed(anchor, self.trusted):
+            self.faults.append(f"anchor {number} is not signed by a trusted key")
         if not is_whole:
-            faults.append(f"anchor {number} was signed over other heads")
-        if anchor["previous"] != previous:
-            faults.append(f"anchor {number} does not follow the one before it")
-        if at < last:
-            faults.append(f"anchor {number} is dated {at}, before the one before it ({last})")
-        for engagement, sequence, hash_ in named:
-            heads.setdefault(engagement, []).append(Signed(sequence, hash_, number))
-        previous, last = _digest(anchor), at
-    return heads, faults
+            self.faults.append(f"anchor {number} was signed over other heads")
+        if anchor["previous"] != self.previous:
+            self.faults.append(f"anchor {number} does not follow the one before it")
+        if at < self.at:
+            self.faults.append(f"anchor {number} is dated {at}, before the one before it ({self.at})")
+        for engagement, sequence, hash_, *contents in named:
+            self.heads.setdefault(engagement, []).append(Signed(sequence, hash_, number, *contents))
+        self.number, self.previous, self.at = number, _digest(anchor), at
+        return True
 
 
-def trail_faults(entries: Sequence[AuditEntry], heads: Sequence[Signed]) -> list[str]:
-    """Where one engagement's entries contradict the heads that were signed."""
+def anchored(lines: Iterable[str], trusted: Sequence[str]) -> tuple[Anchored, list[str]]:
+    """The heads of anchors in order, and what is wrong with the anchors; `trusted` public keys in hex."""
+    past = Past(trusted)
+    past.read(lines)
+    return past.heads, past.faults
+
+
+def trail_faults(entries: Iterable[Link], heads: Sequence[Signed]) -> list[str]:
+    """Where a chain's entries contradict the heads that were signed."""
     by_sequence = {entry.sequence: entry.hash for entry in entries}
     faults = []
-    for sequence, hash_, number in heads:
+    for sequence, hash_, number, _ in heads:
         found = by_sequence.get(sequence)
         if found is None:
             faults.append(f"entry {sequence} was signed in anchor {number} and is gone: the trail was cut off")
@@ -148,6 +196,13 @@ def canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+def _head(engagement: str, sequence: int, hash_: str, *contents: Mapping[str, Any]) -> Head:
+    """As it is signed. Raises `TypeError`."""
+    if len(contents) > 1 or not all(isinstance(one, dict) for one in contents):
+        raise TypeError("a head has three parts, or four")
+    return (engagement, sequence, hash_, *contents)
+
+
 def _levels(heads: Sequence[Head]) -> list[list[bytes]]:
     """The Merkle tree from its leaves to its root; one that has no partner moves up."""
     levels = [[hashlib.sha256(b"\x00" + canonical(list(head))).digest() for head in heads]]
@@ -156,6 +211,12 @@ def _levels(heads: Sequence[Head]) -> list[list[bytes]]:
         pairs = [below[i : i + 2] for i in range(0, len(below), 2)]
         levels.append([hashlib.sha256(b"\x01" + b"".join(p)).digest() if len(p) == 2 else p[0] for p in pairs])
     return levels
+
+
+def endorsed(key: Ed25519PrivateKey, value: Mapping[str, Any]) -> dict[str, Any]:
+    """Any JSON object with the key and its signature beside it."""
+    whole = {**value, "public_key": public_key_of(key)}
+    return {**whole, "signature": key.sign(canonical(whole)).hex()}
 
 
 def _is_signed(anchor: Mapping[str, Any], trusted: Sequence[str]) -> bool:

@@ -45,10 +45,9 @@ def entry_hash(entry: AuditEntry) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def verify(engagement: str, entries: Sequence[AuditEntry]) -> ChainReport:
-    """Check one engagement's entries, given in the order in which they are stored."""
+def verify(engagement: str, entries: Sequence[AuditEntry], previous: str = "0" * 64, sequence: int = 0) -> ChainReport:
+    """Check one engagement's entries, given in the order in which they are stored: all, or those after an entry."""
     faults: list[str] = []
-    previous, sequence = "0" * 64, 0
     for entry in entries:
         sequence += 1
         where = f"entry {entry.sequence} ({entry.what})"

@@ -9,8 +9,8 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from milepost import settings
-from milepost.audit import anchors, chain
-from milepost.audit.anchors import Anchored
+from milepost.audit import anchors, chain, contents
+from milepost.audit.anchors import Anchored, Signed
 from milepost.cli.database import reading_ledger
 from milepost.cli.reconcile import progress
 from milepost.cli.registry import adopted
@@ -20,9 +20,10 @@ from milepost.core.outputs import AuditEntry
 from milepost.core.reasons import sentence
 from milepost.kafka.publishing import Publisher, PublishError
 from milepost.kafka.scanning import ScanError
-from milepost.operations.anchoring import AnchorError, anchor
+from milepost.operations.anchoring import AnchorError, Signer, anchor, compare_published, hashes_of, trusted_keys
 from milepost.operations.dossier import gather, write
 from milepost.sql import actions as acting
+from milepost.sql import anchors as storing
 from milepost.sql.engine import UnavailableError
 from milepost.sql.reading import LedgerReading
 from milepost.store.evidence.opening import open_store
@@ -39,6 +40,9 @@ ANCHORS = typer.Option(
 )
 TRUST = typer.Option(None, "--trust", metavar="HEX", help="Public keys; default: MILEPOST_ANCHOR_TRUSTED_KEYS.")
 KEY = typer.Option(None, "--key", metavar="FILE", help="The private key; default: MILEPOST_ANCHOR_KEY_FILE.")
+SEAL = typer.Option(
+    None, "--key", metavar="FILE", help="Key that signs the dossier; default: MILEPOST_ANCHOR_KEY_FILE, else none."
+)
 FILE = typer.Option(None, "--file", metavar="FILE", help="Also append to this file; default: MILEPOST_ANCHOR_FILE.")
 EVERY = typer.Option(
     False, "--keep-on", help="Stay, and sign every MILEPOST_ANCHOR_INTERVAL_S, until SIGTERM or Ctrl-C."
@@ -75,13 +79,17 @@ def verify(
     """
     with reading_ledger() as ledger:
         heads, faults = _anchored(ledger, anchors_file, trust)
-        names = [engagement] if engagement else sorted({*ledger.engagements(), *heads})
+        names = [engagement] if engagement else sorted({*ledger.engagements(), *heads} - {anchors.OPERATORS})
         reports = []
         for name in names:
             entries = _entries(ledger, name) if engagement else ledger.audit(name)
             report = chain.verify(name, entries)
-            reports.append((report, [*report.faults, *anchors.trail_faults(entries, heads.get(name, []))]))
-        operators = [] if engagement else acting.faults(ledger.engine)
+            own = heads.get(name, [])
+            wrong = [*report.faults, *anchors.trail_faults(entries, own), *_content_faults(ledger, name, own)]
+            reports.append((report, wrong))
+        done = [] if engagement else acting.of(ledger.engine)
+        signed_actions = [] if engagement else heads.get(anchors.OPERATORS, [])
+    operators = [*acting.faults(done), *anchors.trail_faults(done, signed_actions)]
     faults += [f"operator actions: {fault}" for fault in operators]
     if as_json:
         found = [
@@ -138,8 +146,9 @@ def new_key(
 def anchor_(key: Path | None = KEY, file: Path | None = FILE, keep_on: bool = EVERY, as_json: bool = JSON) -> None:
     """Sign the heads of the audit trails that moved, and publish them on audit-anchors and to a file.
 
-    Exit status 1: the clock went back, or the file contradicts the database; 2: key, file, database or broker are away.
-    With --keep-on it waits for file, database and broker, and answers on MILEPOST_METRICS_PORT like any process.
+    Exit status 1: the clock went back, a trail does not go on from its head that was signed last, or file, topic and
+    database have different anchors; 2: key, file, database or broker are away. With --keep-on it waits for file,
+    database and broker, and answers on MILEPOST_METRICS_PORT like any process.
     """
     try:
         chosen = settings.load()
@@ -147,12 +156,15 @@ def anchor_(key: Path | None = KEY, file: Path | None = FILE, keep_on: bool = EV
         into = file or (Path(chosen.anchor_file) if chosen.anchor_file else None)
         if keep_on:
             _keep_on(signer, into)
+        past = anchors.Past([anchors.public_key_of(signer), *trusted_keys(chosen)])
         with reading_ledger() as ledger:
-            count = anchor(ledger.engine, Publisher(chosen), signer, into, int(time.time() * 1_000_000))
+            compare_published(chosen, ledger.engine)
+            signing = Signer(ledger.engine, signer, hashes_of(chosen), past)
+            count = anchor(signing, Publisher(chosen), into, int(time.time() * 1_000_000))
     except OSError as error:
         typer.echo(f"MILEPOST_ANCHOR_FILE or --file: {error}", err=True)
         raise typer.Exit(2) from None
-    except (settings.SettingsError, UnavailableError, PublishError) as error:
+    except (settings.SettingsError, UnavailableError, PublishError, ScanError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     except AnchorError as error:
@@ -180,24 +192,29 @@ def _keep_on(signer: Ed25519PrivateKey, into: Path | None) -> NoReturn:
 
 
 @app.command()
-def export(engagement: str = ENGAGEMENT, to: Path = OUT, as_json: bool = JSON) -> None:
+def export(engagement: str = ENGAGEMENT, to: Path = OUT, key: Path | None = SEAL, as_json: bool = JSON) -> None:
     """Write everything about an engagement into a zip that a third party can read and check without Milepost.
 
     Terms, events as they were sent, decisions, evidence, lines with their arithmetic, the audit trail, signed heads, a
-    page, and a script that verifies all of it offline. Exit status 1: the ledger has none of this engagement, or
-    evidence is missing; 2: broker, database, schema registry or file are out of reach.
+    page, and a script that verifies all of it offline. The anchors vouch for all that the ledger and the topics hold;
+    for the rest, such as the page, the key does, and without one the script counts that as a fault. Exit status 1: the
+    ledger has none of this engagement, or evidence is missing; 2: broker, database, schema registry, key or file are
+    out of reach.
     """
     try:
         chosen = settings.load()
+        signer = _signing_key(key, chosen.anchor_key_file) if key or chosen.anchor_key_file else None
         made_at = instant_text(int(time.time() * 1_000_000))
         schemas = adopted(chosen)
         with reading_ledger() as ledger, progress("collecting") as (_, step):
             _entries(ledger, engagement)
             dossier = gather(chosen, ledger, engagement, made_at, step, schemas)
-            included = write(dossier, open_store(chosen), to)
+            included = write(dossier, open_store(chosen), to, signer)
     except (settings.SettingsError, ScanError, StoreError, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
+    if signer is None:
+        typer.echo("the dossier is not signed: name the key with --key or MILEPOST_ANCHOR_KEY_FILE", err=True)
     for sha256 in included.missing:
         typer.echo(f"evidence {sha256} is not in the evidence store", err=True)
     found = {"file": str(to), "files": included.files, "evidence": included.evidence, "missing": included.missing}
@@ -209,7 +226,7 @@ def export(engagement: str = ENGAGEMENT, to: Path = OUT, as_json: bool = JSON) -
 
 
 def _anchored(ledger: LedgerReading, file: Path | None, trust: list[str] | None) -> tuple[Anchored, list[str]]:
-    trusted = trust or [key.strip() for key in settings.load().anchor_trusted_keys.split(",") if key.strip()]
+    trusted = trust or trusted_keys(settings.load())
     if file is None:
         texts = ledger.anchors()
     else:
@@ -221,7 +238,17 @@ def _anchored(ledger: LedgerReading, file: Path | None, trust: list[str] | None)
     if texts and not trusted:
         typer.echo("there are signed heads, but no key is trusted: --trust or MILEPOST_ANCHOR_TRUSTED_KEYS", err=True)
         raise typer.Exit(2)
-    return anchors.anchored(texts, trusted)
+    heads, faults = anchors.anchored(texts, trusted)
+    if trusted and not texts:
+        faults.append(
+            "no head is signed although a key is trusted: `milepost audit anchor` never ran, or its anchors went"
+        )
+    return heads, faults
+
+
+def _content_faults(ledger: LedgerReading, name: str, signed: list[Signed]) -> list[str]:
+    bodies = storing.body_hashes(ledger.engine, name, {}) if signed else {}
+    return contents.faults(((one.number, one.contents) for one in signed), bodies)
 
 
 def _entries(ledger: LedgerReading, engagement: str) -> list[AuditEntry]:

@@ -7,12 +7,21 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from milepost.audit.anchors import public_key_of
+from milepost.audit.anchors import Past, public_key_of
 from milepost.kafka.looking import LOOK_S
 from milepost.kafka.publishing import Publisher, PublishError
+from milepost.kafka.scanning import ScanError
 from milepost.observe import health, logs, metrics
 from milepost.observe.hosting import StoppedError
-from milepost.operations.anchoring import TOPIC, AnchorError, anchor
+from milepost.operations.anchoring import (
+    TOPIC,
+    AnchorError,
+    Signer,
+    anchor,
+    compare_published,
+    hashes_of,
+    trusted_keys,
+)
 from milepost.settings import Settings
 from milepost.sql.engine import DatabaseError, Engine, UnavailableError, connect, ping
 from milepost.sql.migrations import migrate
@@ -23,17 +32,17 @@ _log = logs.logger(__name__)
 
 
 class Anchoring:
-    """Signs with `key` every `interval_s`, onto the topic and into `file`.
+    """Signs with `key` at the settings' interval, onto the topic and into `file`.
 
     `run()` returns after `stop()` and waits, saying for what, while brokers, the database or the file's disk are away.
     It raises `StoppedError` where going on would sign something untrue, and for a database of a newer release.
     """
 
-    def __init__(
-        self, engine: Engine, publisher: Publisher, key: Ed25519PrivateKey, file: Path | None, interval_s: float
-    ) -> None:
-        self._engine, self._publisher, self._key, self._file = engine, publisher, key, file
-        self._interval_s = interval_s
+    def __init__(self, settings: Settings, engine: Engine, key: Ed25519PrivateKey, file: Path | None) -> None:
+        self._settings, self._engine, self._key, self._file = settings, engine, key, file
+        self._publisher, self._interval_s = Publisher(settings), settings.anchor_interval_s
+        # what was read of the anchors is remembered: who changes them in the database meanwhile is found out
+        self._past = Past([public_key_of(key), *trusted_keys(settings)])
         self._stopping = asyncio.Event()
         self._migrated = False
         self._signed_at: float | None = None  # on the monotonic clock; None: not since something was away
@@ -69,7 +78,7 @@ class Anchoring:
             self._waits_for = None
         except UnavailableError as error:
             self._wait(f"waiting for the database: {error}", due)
-        except PublishError as error:
+        except (PublishError, ScanError) as error:
             self._wait(f"waiting for Kafka: {error}", due)
         except OSError as error:
             self._wait(f"waiting for {self._file} (MILEPOST_ANCHOR_FILE): {error}", due)
@@ -85,7 +94,10 @@ class Anchoring:
         if not self._migrated:
             migrate(self._engine)
             self._migrated = True
-        count = anchor(self._engine, self._publisher, self._key, self._file, time.time_ns() // 1000)
+        if self._past.number == 0:
+            compare_published(self._settings, self._engine)
+        signer = Signer(self._engine, self._key, hashes_of(self._settings), self._past)
+        count = anchor(signer, self._publisher, self._file, time.time_ns() // 1000)
         self._signed_at = time.monotonic()
         metrics.ANCHORS_SIGNED.inc(count)
         metrics.ANCHORS_COMPLETE.set_to_current_time()
@@ -105,4 +117,4 @@ def anchoring_service(settings: Settings, key: Ed25519PrivateKey, file: Path | N
         engine = connect(settings.database_url.get_secret_value())
     except DatabaseError as error:
         raise StoppedError(str(error)) from error
-    return Anchoring(engine, Publisher(settings), key, file, settings.anchor_interval_s)
+    return Anchoring(settings, engine, key, file)

@@ -6,7 +6,6 @@ it.
 """
 
 import asyncio
-import base64
 import hashlib
 import json
 import zipfile
@@ -16,17 +15,19 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from milepost.audit import anchors
 from milepost.audit.explaining import Explanation, Material, explain_line, explain_milestone
 from milepost.codec import records
 from milepost.codec.json_forms import output_to_json
-from milepost.codec.wire import Record, Undecodable
+from milepost.codec.registry import installed
 from milepost.contract import parse_wire
-from milepost.core.outputs import AuditEntry
-from milepost.kafka.scanning import Place, Scan
 from milepost.kafka.schemas import Schemas
 from milepost.operations.dossier_page import page
+from milepost.operations.dossier_records import event_row, record_rows, sent
 from milepost.settings import Settings
+from milepost.sql import anchors as storing
 from milepost.sql.reading import LedgerReading
 from milepost.store.evidence.port import EvidenceStore, MissingError
 
@@ -74,7 +75,8 @@ def gather(
         ledger.audit(engagement),
     )
     contracts = ledger.contracts(engagement)
-    events = [_event(record) for record in _sent(settings, material.audit, progress, schemas)]
+    events = [event_row(record) for record in sent(settings, material.audit, progress, schemas)]
+    stored = storing.places(ledger.engine, engagement)
     explained = _explained(material, contracts)
     texts = {f"contracts/version-{version}.json": _pretty(json.loads(text)) for version, text in contracts.items()}
     texts |= {
@@ -85,6 +87,8 @@ def gather(
         "approval-requests.jsonl": _lines(map(output_to_json, material.requests)),
         "milestone-status.jsonl": _lines(map(output_to_json, material.statuses)),
         "invoice-acknowledgements.jsonl": _lines(map(records.event_to_json, ledger.acknowledgements(engagement))),
+        "records.jsonl": _lines(record_rows(settings, stored, progress)),
+        "schemas.json": _pretty({str(schema.id): schema.definition for schema in installed().all()}),
         "anchors.jsonl": _lines(_proofs(engagement, ledger.anchors())),
         "explanations.txt": "\n\n".join(found.text() for _, found in explained),
     }
@@ -95,10 +99,13 @@ def gather(
     return Dossier(engagement, texts, tuple(evidence))
 
 
-def write(dossier: Dossier, store: EvidenceStore | None, to: Path) -> Included:
-    """Write the zip, with what the evidence store has of it. Raises `OSError`, `StoreError`."""
+def write(dossier: Dossier, store: EvidenceStore | None, to: Path, key: Ed25519PrivateKey | None = None) -> Included:
+    """Write the zip, with what the evidence store has of it; the key signs for what no anchor covers, as the page.
+
+    Raises `OSError`, `StoreError`.
+    """
     contents = {name: text.encode() for name, text in dossier.texts.items()}
-    for name in ("verify.py", "README.txt"):
+    for name in ("verify.py", "verify_bytes.py", "README.txt"):
         contents[name] = files("milepost.operations").joinpath("dossier_files", name).read_bytes()
     missing = []
     for sha256 in dossier.evidence:
@@ -108,7 +115,8 @@ def write(dossier: Dossier, store: EvidenceStore | None, to: Path) -> Included:
         else:
             contents[f"evidence/{sha256}"] = content
     manifest = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
-    contents["manifest.json"] = _pretty({"engagement_id": dossier.engagement_id, "files": manifest}).encode()
+    told = {"engagement_id": dossier.engagement_id, "files": manifest}
+    contents["manifest.json"] = _pretty(told if key is None else anchors.endorsed(key, told)).encode()
     partial = to.with_name(to.name + ".part")
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in sorted(contents.items()):
@@ -124,40 +132,6 @@ async def _read(store: EvidenceStore, sha256: str) -> bytes | None:
         return None
 
 
-def _sent(
-    settings: Settings, audit: Iterable[AuditEntry], progress: Callable[[int], None], schemas: Schemas | None
-) -> list[Record]:
-    """The records that the audit trail names, as they are on the topics, in the order in which they were folded."""
-    wanted: dict[Place, dict[int, int]] = {}
-    for entry in audit:
-        if entry.input_topic is not None and entry.input_partition is not None and entry.input_offset is not None:
-            place = Place(entry.input_topic, entry.input_partition)
-            wanted.setdefault(place, {}).setdefault(entry.input_offset, entry.sequence)
-    found: list[tuple[int, Record]] = []
-    starts = {place: min(offsets) for place, offsets in wanted.items()}
-    with Scan(settings, wanted, progress, starts, schemas=schemas) as scan:
-        for place, offsets in wanted.items():
-            records_of = scan.until(place, max(offsets) + 1)
-            found += [(offsets[record.offset], record) for record in records_of if record.offset in offsets]
-    return [record for _, record in sorted(found, key=lambda one: one[0])]
-
-
-def _event(record: Record) -> dict[str, Any]:
-    value: Any
-    try:
-        value = records.event_to_json(records.read(record.topic, record.value or b"", record.headers))  # type: ignore[arg-type]
-    except Undecodable as error:
-        value = {"undecodable": error.message}
-    return {
-        "topic": record.topic,
-        "partition": record.partition,
-        "offset": record.offset,
-        "timestamp_ms": record.timestamp,
-        "value": value,
-        "bytes": base64.b64encode(record.value or b"").decode(),
-    }
-
-
 def _explained(material: Material, contracts: dict[int, str]) -> list[tuple[str, Explanation]]:
     parsed = {version: parse_wire(text, source="contract").contract for version, text in contracts.items()}
     found = [(line.line_id, explain_line(material, line, parsed.get(line.contract_version))) for line in material.lines]
@@ -171,7 +145,7 @@ def _proofs(engagement: str, lines: Iterable[str]) -> Iterable[dict[str, Any]]:
     """Every anchor without the heads of others: where this engagement's head is, the way from it to the root."""
     for line in lines:
         value = json.loads(line)
-        heads = [(name, sequence, hash_) for name, sequence, hash_ in value["heads"]]
+        heads = [tuple(head) for head in value["heads"]]
         own = next((head for head in heads if head[0] == engagement), None)
         path = None if own is None else anchors.path(heads, own)
         yield {"anchor": value["anchor"], "head": own, "path": path}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, select, text
@@ -51,10 +52,10 @@ def of(engine: Engine, subject: str | None = None) -> list[Action]:
         return _entries(connection, subject)
 
 
-def faults(engine: Engine) -> list[str]:
-    """What is wrong with the chain; empty: nothing was changed, removed, added or moved but perhaps at its end."""
+def faults(entries: Sequence[Action]) -> list[str]:
+    """What is wrong with the whole chain; empty: none was changed, removed, added or moved but perhaps at its end."""
     found, previous = [], _GENESIS
-    for number, entry in enumerate(of(engine), start=1):
+    for number, entry in enumerate(entries, start=1):
         if entry.sequence != number:
             found.append(f"entry {number} is missing; {entry.sequence} stands in its place")
             break
