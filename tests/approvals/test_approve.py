@@ -134,6 +134,27 @@ async def test_a_superseded_submission_leads_to_the_open_one(case: Case) -> None
     assert [one.decision for one in await case.decisions()] == []
 
 
+async def test_what_was_claimed_is_never_what_is_reported_now(case: Case) -> None:
+    """Of a submission that was withdrawn, signed by the link or not, no page says that it claimed 0 %."""
+    await case.report("build", completion="40")
+    signed = await case.link("build", "delivery_lead", "maria")
+    other = await case.link("build", "client_ap", "ana")
+    assert "Claimed completion | 40 %" in said(await case.served.ask("GET", other))
+    assert (await case.sign(signed)).status_code == 303
+    assert "Claimed completion | 40 %" in said(await case.served.ask("GET", signed))
+    await case.report("build", kind="WITHDRAWN", completion="0")
+    await case.request("build", "client_ap", "SUPERSEDED")
+    await case.work.until(lambda: any(
+        (one.milestone_id, one.completion, one.submission) == ("build", "0", 1)
+        for one in case.ledger.statuses(case.engagement)
+    ))  # fmt: skip
+    for link, status in ((signed, 200), (other, 409)):
+        page = await case.served.ask("GET", link)
+        assert page.status_code == status
+        assert "24,000.00 EUR" in said(page)
+        assert "Claimed completion" not in said(page)
+
+
 async def test_a_decision_after_the_time_out_says_so(case: Case) -> None:
     await case.report("build")
     link = await case.link("build", "client_ap", "ana")

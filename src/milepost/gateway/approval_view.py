@@ -114,7 +114,7 @@ class Receipt:
 
 def view_of(doors: Doors, standing: Standing, now: int) -> View:
     """The page's texts. Blocks. Raises `UnavailableError`."""
-    link, terms, status, asked = standing.link, standing.terms, standing.status, standing.asked
+    link, terms, asked = standing.link, standing.terms, standing.asked
     contract = terms.contract if terms is not None else None
     zone = contract.timezone if contract is not None else None
     definition = terms.signable.get(link.milestone_id) if terms is not None else None
@@ -130,7 +130,7 @@ def view_of(doors: Doors, standing: Standing, now: int) -> View:
         milestone=link.milestone_id if bills else None,
         occurrence=link.occurrence_id if bills else None,
         criteria=asked.criteria if asked is not None else None,
-        completion=f"{status.completion} %" if status is not None and bills else None,
+        completion=_claimed(standing) if bills else None,
         to_date=amounts[0],
         billed=amounts[1],
         due_now=amounts[2],
@@ -157,6 +157,19 @@ def _title(link: Link, name: str) -> str:
     if link.milestone_id == AMENDMENT:
         return f"Contract version {link.occurrence_id}"
     return name
+
+
+def _claimed(standing: Standing) -> str | None:
+    """What the submission claims, where that is known: requests do not say, and a status is of the report in force.
+
+    That is the claim's own while the submission is open, and afterwards until something is reported or withdrawn.
+    """
+    status = standing.status
+    if status is None or status.submission != standing.link.submission or status.reported_at is None:
+        return None
+    if standing.state != "OPEN" and status.reported_at > (status.submitted_at or 0):
+        return None
+    return f"{status.completion} %"
 
 
 def _amounts(standing: Standing, asked: ApprovalRequest) -> tuple[str, str, str]:
