@@ -156,6 +156,7 @@ def anchor_(key: Path | None = KEY, file: Path | None = FILE, keep_on: bool = EV
         into = file or (Path(chosen.anchor_file) if chosen.anchor_file else None)
         if keep_on:
             _keep_on(signer, into)
+        adopted(chosen)
         past = anchors.Past([anchors.public_key_of(signer), *trusted_keys(chosen)])
         with reading_ledger() as ledger:
             compare_published(chosen, ledger.engine)

@@ -51,14 +51,28 @@ ANCHOR_FIELDS: dict[str, Any] = {
     "public_key": _text("Of the ed25519 key that signed it, in hex.", _SHA256),
     "root": _text("Of the Merkle tree over `heads`, SHA-256 in hex.", _SHA256),
     "previous": _text("SHA-256 of the anchor before, canonical JSON; 64 zeros for the first.", _SHA256),
+    "schemas": {
+        "type": "object",
+        "description": "By id the SHA-256 of each Avro schema as canonical JSON, in hex.",
+        "additionalProperties": {"type": "string", "pattern": _SHA256},
+    },
     "signature": _text("Over the canonical JSON of `anchor` without this field, in hex.", "^[0-9a-f]{128}$"),
 }
 """What is signed, and the signature."""
 
 _HEAD = {
     "type": "array",
-    "items": [{"type": "string"}, {"type": "integer"}, {"type": "string", "pattern": _SHA256}],
-    "description": "An engagement, the sequence of its newest audit entry, and that entry's hash.",
+    "items": [
+        {"type": "string"},
+        {"type": "integer"},
+        {"type": "string", "pattern": _SHA256},
+        {
+            "type": "object",
+            "description": "The anchor of the head before, and digests of what was sent, billed, withheld and asked for.",
+        },
+    ],
+    "description": "An engagement, the sequence of its newest audit entry, that entry's hash, and what its contents "
+    "were; the last is absent in anchors of before, and of what operators did.",
 }
 # Of the topics without a schema those that others read.
 _OTHERS: dict[str, dict[str, Any]] = {

@@ -201,7 +201,7 @@ DIFFERENCES = Gauge(
     "milepost_ledger_differences",
     "Invoice lines about which ledger and ERP differ, as `milepost reconcile` lists them, by difference: rejected (the "
     "ERP refused it and has not taken it since), unanswered (nothing was said of it for three days, by an ERP that "
-    "answers), unknown (the ERP answered for a line that was never raised).",
+    "answers), unknown (the ERP answered for a line that was never raised), twice (it is in two documents).",
     ["difference"],
     registry=REGISTRY,
 )

@@ -117,7 +117,7 @@ def _dead_letters(connection: Connection) -> tuple[dict[str, int], int | None]:
 
 
 def _differences(connection: Connection, now: int) -> dict[str, int]:
-    """Lines that the ERP refused and has not taken since, that it never answered, and that nobody raised."""
+    """Lines that the ERP refused and has not taken since, never answered, took twice, and that nobody raised."""
     line, said, later = tables.invoice_lines, tables.invoice_acknowledgements, tables.invoice_acknowledgements.alias()
     newer = select(later.c.line_id).where(
         (later.c.line_id == said.c.line_id)
@@ -132,9 +132,17 @@ def _differences(connection: Connection, now: int) -> dict[str, int]:
     connected = select(later.c.line_id).exists()
     late = line.c.accepted_at < now - ERP_GRACE_DAYS * _DAY_US
     lines = func.count(said.c.line_id.distinct())
+    refused = later.c.status == "REJECTED"
+    taken_back = select(later.c.line_id).where(
+        (later.c.line_id == said.c.line_id) & refused & (later.c.occurred_at >= said.c.occurred_at)
+    )
+    standing = (said.c.status == "ACCEPTED") & ~taken_back.exists() & raised
+    documents = func.count(said.c.document_number.distinct())
+    twice = select(said.c.line_id).where(standing).group_by(said.c.line_id).having(documents > 1)
     queries = {
         "rejected": select(lines).where((said.c.status == "REJECTED") & ~newer.exists() & raised),
         "unanswered": select(func.count(line.c.line_id)).where(late & ~answered & connected),
         "unknown": select(lines).where(~raised),
+        "twice": select(func.count()).select_from(twice.subquery()),
     }
     return {kind: int(connection.execute(query).scalar_one()) for kind, query in queries.items()}
