@@ -68,7 +68,7 @@ _HEAD = {
         {"type": "string", "pattern": _SHA256},
         {
             "type": "object",
-            "description": "The anchor of the head before, and digests of what was sent, billed, withheld and asked for.",
+            "description": "The anchor of the head before; digests of what was sent, billed, withheld and asked.",
         },
     ],
     "description": "An engagement, the sequence of its newest audit entry, that entry's hash, and what its contents "

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from milepost.core.events import DisputeEvent
 from milepost.core.money import format_minor
-from milepost.gateway.accepting import Incoming
+from milepost.gateway.accepting import Incoming, arrival_of
 from milepost.gateway.access import Caller
 from milepost.gateway.commands import Command
 from milepost.gateway.describing import answers, ref
@@ -17,22 +17,29 @@ from milepost.gateway.doors import Door, Doors
 from milepost.gateway.engagements import EngagementId
 from milepost.gateway.judging import refused
 from milepost.gateway.problems import Fault, Problem
+from milepost.sql.disputes import disputes_of
 from milepost.sql.pages import Pages
+from milepost.sql.remembering import is_acknowledged
 
 __all__ = ["router"]
 
 router = APIRouter(tags=["disputes"])
 
 DisputeId = Annotated[str, Path(min_length=1, max_length=512, description="The dispute, as it was opened")]
+# What every client takes out of an address before it is sent.
+_NO_PART_OF_AN_ADDRESS = (".", "..")
 
 _OPENING = Command("dispute-events", "occurred_at", ("engagement_id", "kind"))
 _DECISION = Command("dispute-events", "occurred_at", ("engagement_id", "kind", "dispute_id"))
 
 
 async def _of_a_line(doors: Doors, incoming: Incoming) -> None:
-    """Look that the line is the engagement's, and that no more is disputed than it has."""
+    """Look that the line is the engagement's, that no more is disputed than it has, and that what ends is open."""
     event = incoming.event
     assert isinstance(event, DisputeEvent)
+    if event.dispute_id in _NO_PART_OF_AN_ADDRESS:
+        detail = f"{event.dispute_id!r} cannot stand in the address of a dispute; choose another id"
+        raise refused([Fault("/dispute_id", detail, "INVALID_VALUE")])
     line = await asyncio.to_thread(Pages(doors.engine).line, event.engagement_id, event.line_id)
     if line is None:
         raise Problem(
@@ -46,6 +53,24 @@ async def _of_a_line(doors: Doors, incoming: Incoming) -> None:
         most = f"{format_minor(abs(line.gross_minor), line.currency_exponent)} {line.currency}"
         detail = f"{event.amount_minor}; expected 1 to {abs(line.gross_minor)} minor units, the line's gross of {most}"
         raise refused([Fault("/amount_minor", detail, "AMOUNT_OUT_OF_RANGE")], "Invalid amount")
+    # A repeat of what was taken is a repeat, whatever came of it since.
+    if event.kind != "OPENED" and not await asyncio.to_thread(is_acknowledged, doors.engine, arrival_of(incoming)[0]):
+        await _still_open(doors, event)
+
+
+async def _still_open(doors: Doors, event: DisputeEvent) -> None:
+    """Look that there is something to end. What nobody opened may still be upheld, as the contract's rules have it."""
+    known = await asyncio.to_thread(disputes_of, doors.engine, event.engagement_id, [event.line_id])
+    kind = known.get(event.line_id, {}).get(event.dispute_id)
+    if kind == "OPENED" or (kind is None and event.kind == "UPHELD"):
+        return
+    named = f"dispute {event.dispute_id[:80]!r}"
+    if kind is None:
+        detail = (
+            f"line {event.line_id[:80]!r} has no {named}, or the ledger does not know it yet; if it was just opened"
+        )
+        raise Problem(404, "UNKNOWN_DISPUTE", "Not found", f"{detail}, send this again in a moment")
+    raise Problem(409, "NOT_OPEN", "Nothing to end", f"{named} is not open: its last event was {kind}")
 
 
 def _taking(command: Command, kind: str) -> Callable[..., Awaitable[Response]]:
@@ -66,6 +91,7 @@ def _taking(command: Command, kind: str) -> Callable[..., Awaitable[Response]]:
     return opening if command is _OPENING else deciding
 
 
+# An id may hold slashes: events give any.
 for _path, _command, _kind, _summary, _meaning in (
     ("", _OPENING, "OPENED", "Dispute a line", "All of a line, or `amount_minor` of its gross."),
     ("/{dispute_id:path}/withdraw", _DECISION, "WITHDRAWN", "Withdraw a dispute", "Whoever disputed takes it back."),

@@ -4,12 +4,14 @@ Lists come in pages and as CSV (`paging`). The ledger is a moment behind Kafka: 
 be here yet.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from milepost.core.lifecycle import STATES
+from milepost.core.outputs import InvoiceLine
 from milepost.gateway import showing
 from milepost.gateway.access import Caller
 from milepost.gateway.describing import answers, ref
@@ -19,7 +21,8 @@ from milepost.gateway.overviews import overview, sums
 from milepost.gateway.paging import Cursor, Limit, answer, listed
 from milepost.gateway.problems import Problem
 from milepost.gateway.tenancy import EVERY, learn
-from milepost.sql.pages import Pages
+from milepost.sql.disputes import disputes_of
+from milepost.sql.pages import Key, Page, Pages
 from milepost.sql.reading import LedgerReading
 
 __all__ = ["router"]
@@ -163,10 +166,16 @@ def lines(
     """In the order in which they were raised. Lines never change: the `next` of the last page, asked again later,
     brings what came since."""
     pages = Pages(doors.engine)
+
+    def asked(after: Key | None, most: int) -> Page[tuple[InvoiceLine, Mapping[str, str]]]:
+        page = pages.lines(engagement_id, after, most, milestone_id=milestone_id, kind=kind)
+        disputes = disputes_of(doors.engine, engagement_id, [line.line_id for line in page.items])
+        return Page([(line, disputes.get(line.line_id, {})) for line in page.items], page.end)
+
     return listed(
         request,
-        lambda after, most: pages.lines(engagement_id, after, most, milestone_id=milestone_id, kind=kind),
-        lambda line: showing.line_json(line, caller),
+        asked,
+        lambda found: showing.line_json(found[0], found[1], caller),
         (int,),
         cursor,
         limit,

@@ -4,7 +4,9 @@ Each `*_minor` of a record has a companion without the ending: `{"amount_minor",
 "text"}`, so that nobody divides by a hundred what has three decimals or none.
 """
 
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from milepost.codec.json_forms import output_to_json
 from milepost.codec.json_schema import record_schema
@@ -102,11 +104,15 @@ def action(caller: Principal, name: str, route: str, **parts: str) -> list[Json]
 _TRIGGER = "POST /v1/engagements/{engagement_id}/milestones/{milestone_id}/trigger"
 _DECIDE = "POST /v1/engagements/{engagement_id}/milestones/{milestone_id}/approvals"
 _DISPUTE = "POST /v1/engagements/{engagement_id}/disputes"
+_ENDS = ("withdraw", "uphold", "dismiss")
 
 
-def line_json(line: InvoiceLine, caller: Principal) -> Json:
-    """A line; one that charges may be disputed."""
+def line_json(line: InvoiceLine, disputes: Mapping[str, str], caller: Principal) -> Json:
+    """A line; one that charges may be disputed, and each of its open `disputes`, kinds by id, may be ended."""
     can = action(caller, "dispute", _DISPUTE, engagement_id=line.engagement_id) if line.gross_minor > 0 else []
+    for dispute_id in (name for name, kind in disputes.items() if kind == "OPENED"):
+        parts = {"engagement_id": line.engagement_id, "dispute_id": quote(dispute_id, safe="")}
+        can += [one for end in _ENDS for one in action(caller, end, f"{_DISPUTE}/{{dispute_id}}/{end}", **parts)]
     return {**_json(line), "available_actions": can}
 
 

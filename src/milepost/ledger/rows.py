@@ -3,7 +3,8 @@
 Every record becomes one row, but for `milestone-status`, where the newest record of an occurrence is the row and a
 record without a value deletes it. A record of an output topic that cannot be read stops the ledger: those are written
 by the join alone, so something is wrong that skipping would hide. Input topics are written by anybody: of an
-engagement event that cannot be read the join makes a dead letter, of an acknowledgement the ledger notes one itself.
+event of an engagement or a dispute that cannot be read the join makes a dead letter, of an acknowledgement the ledger
+notes one itself.
 """
 
 from collections import Counter
@@ -27,6 +28,7 @@ __all__ = ["TABLES", "TOPICS", "Rows", "Told", "UnreadableError", "rows_of"]
 AUDIT_TOPIC = "audit-trail"
 STATUS_TOPIC = "milestone-status"
 ENGAGEMENT_TOPIC = "engagements"
+DISPUTE_TOPIC = "dispute-events"
 ACKNOWLEDGEMENT_TOPIC = "invoice-acknowledgements"
 
 TABLES: dict[str, tables.Table] = {
@@ -37,6 +39,7 @@ TABLES: dict[str, tables.Table] = {
     AUDIT_TOPIC: tables.audit_entries,
     DEAD_LETTER_TOPIC: tables.dead_letters,
     ENGAGEMENT_TOPIC: tables.engagement_events,
+    DISPUTE_TOPIC: tables.dispute_events,
     ACKNOWLEDGEMENT_TOPIC: tables.invoice_acknowledgements,
 }
 """Topic -> table, in the order in which they are read."""
@@ -90,7 +93,7 @@ def rows_of(batch: Iterable[Record]) -> Rows:
     for record in batch:
         if record.topic == STATUS_TOPIC:
             _add_status(rows, record)
-        elif record.topic in (ENGAGEMENT_TOPIC, ACKNOWLEDGEMENT_TOPIC):
+        elif record.topic in (ENGAGEMENT_TOPIC, DISPUTE_TOPIC, ACKNOWLEDGEMENT_TOPIC):
             _add_input(rows, record)
         else:
             row = _dead_letter(record) if record.topic == DEAD_LETTER_TOPIC else _output(record)

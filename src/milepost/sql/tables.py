@@ -14,6 +14,8 @@ a row and a record can be compared without a conversion in between.
 - A missing `occurrence_id` is '' where it is part of a primary key, NULL elsewhere.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -38,6 +40,7 @@ __all__ = [
     "audit_anchors",
     "audit_entries",
     "dead_letters",
+    "dispute_events",
     "engagement_events",
     "invoice_acknowledgements",
     "invoice_lines",
@@ -63,6 +66,7 @@ _Json = JSON().with_variant(JSONB(), "postgresql")
 
 
 _CHANGES = text("input_topic = 'engagements'")
+_DISPUTES = text("input_topic = 'dispute-events'")
 _UNPUBLISHED = text("decided_at IS NOT NULL AND published_at IS NULL")
 
 
@@ -93,6 +97,14 @@ def _by_place() -> Index:
 
 def _body() -> Column[str]:
     return Column("body_sha256", String(64), nullable=False)
+
+
+def _sent(name: str, *own: Column[Any] | Index) -> Table:
+    """Events of an input topic as they came. Keyed by place, because an id may be sent twice with other contents."""
+    ids = (_text("event_id"), _text("source"), _text("engagement_id"))
+    place = (_small("record_partition", key=True), _whole("record_offset", key=True))
+    return Table(name, metadata, *ids, *(one for one in own if isinstance(one, Column)), *place, _body(),
+                 *(one for one in own if isinstance(one, Index)))  # fmt: skip
 
 
 invoice_lines = Table(
@@ -248,6 +260,13 @@ audit_entries = Table(
     _by_place(),
     # What was done with engagements is few among the entries, and asked for together.
     Index(None, "input_partition", "input_offset", sqlite_where=_CHANGES, postgresql_where=_CHANGES),
+    Index(
+        "ix_audit_entries_disputes",
+        "input_partition",
+        "input_offset",
+        sqlite_where=_DISPUTES,
+        postgresql_where=_DISPUTES,
+    ),
 )
 
 # The bytes stay in Kafka; this says where. Keyed by the place of the dead letter itself, because the headers that name
@@ -271,41 +290,41 @@ dead_letters = Table(
     _body(),
 )
 
-# What was sent, whether the join took it or not: the audit trail says that. Keyed by place, because an id may be sent
-# twice with other contents. `contract` is the document as JSON text.
-engagement_events = Table(
+# What was sent, whether the join took it or not: the audit trail says that. `contract` is the document as
+# JSON text.
+engagement_events = _sent(
     "engagement_events",
-    metadata,
-    _text("event_id"),
-    _text("source"),
-    _text("engagement_id"),
     _text("change"),
     _whole("occurred_at"),
     _text("contract", null=True),
     _text("actor", null=True),
     _json("evidence"),
-    _small("record_partition", key=True),
-    _whole("record_offset", key=True),
-    _body(),
     Index(None, "engagement_id"),
 )
 
+# What was said in disputes of lines, whether the join took it or not, as for engagements.
+dispute_events = _sent(
+    "dispute_events",
+    _text("dispute_id"),
+    _text("line_id"),
+    _text("kind"),
+    _whole("occurred_at"),
+    _whole("amount_minor", null=True),
+    _text("actor", null=True),
+    _text("reason", null=True),
+    _json("evidence"),
+    Index(None, "line_id"),
+)
+
 # What the ERP said; the newest of a line by `occurred_at` counts.
-invoice_acknowledgements = Table(
+invoice_acknowledgements = _sent(
     "invoice_acknowledgements",
-    metadata,
-    _text("event_id"),
-    _text("source"),
-    _text("engagement_id"),
     _text("line_id"),
     _text("status"),
     _whole("occurred_at"),
     _text("document_number", null=True),
     Column("document_date", Date, nullable=True),
     _text("reason", null=True),
-    _small("record_partition", key=True),
-    _whole("record_offset", key=True),
-    _body(),
     Index(None, "engagement_id"),
     Index(None, "line_id"),
 )
