@@ -44,6 +44,25 @@ def test_an_entry_is_one_json_object() -> None:
     }
 
 
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_s28_a_traceback_shows_where_it_was_and_no_variables(form: logs.Format) -> None:
+    def fails(secret: str) -> int:
+        return len(secret) // 0
+
+    stream = io.StringIO()
+    logs.configure("info", form, stream)
+    canary = "-".join(["a", "canary"])  # in no line of the source, which a traceback may show
+    try:
+        fails(canary)
+    except ZeroDivisionError:
+        logs.logger("milepost").exception("it failed")
+        logging.getLogger("uvicorn.error").exception("it failed")
+    written = stream.getvalue()
+    assert written.count("ZeroDivisionError") == 2
+    assert written.count("in fails") == 2
+    assert canary not in written
+
+
 def test_a_library_speaks_in_the_same_form() -> None:
     stream = io.StringIO()
     logs.configure("info", "json", stream)

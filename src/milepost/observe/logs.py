@@ -66,7 +66,9 @@ def configure(level: Level = "info", format: Format = "auto", stream: IO[str] | 
     if as_json:
         tail += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
     else:
-        tail += [structlog.dev.ConsoleRenderer(colors=out.isatty())]
+        # The default shows every frame's variables, keys and secrets among them, and takes a second to do so.
+        plain = structlog.dev.plain_traceback
+        tail += [structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain)]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
