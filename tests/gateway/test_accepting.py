@@ -183,29 +183,6 @@ async def test_in_one_request_an_id_that_stands_twice_is_sent_once_and_must_not_
     assert sorted(one.event.event_id for one in stored(embedded_broker, "kpi-events")) == ["1", "2"]
 
 
-async def test_a_refused_request_leaves_no_id_behind(embedded_broker: str, tmp_path: Path) -> None:
-    """What is new in it may be corrected, or made smaller, and sent again under its id."""
-    trigger = "/v1/engagements/harbour/milestones/design/trigger"
-    large = [
-        {"name": f"{n}", "media_type": "text/plain", "size_bytes": 1, "sha256": "a" * 64, "uri": "x" * 2_000}
-        for n in range(520)
-    ]
-    async with serving(embedded_broker, sqlite(tmp_path)) as served:
-        key = served.key()
-        await served.ask("POST", PATH, key, json=report("old"))
-        beside = await served.ask("POST", PATH, key, json=[report("new"), report("old", value="1")])
-        twice = await served.ask("POST", PATH, key, json=[report("own"), report("own", value="1")])
-        again = await served.ask("POST", PATH, key, json=[report("new", value="2"), report("own", value="3")])
-        once = {"Idempotency-Key": "u"}
-        too_large = await served.ask("POST", trigger, key, json={"evidence": large}, headers=once)
-        smaller = await served.ask("POST", trigger, key, json={}, headers=once)
-        still = await served.ask("POST", PATH, key, json=report("old", value="1"))
-    assert [one.status_code for one in (beside, twice, again, still)] == [409, 409, 202, 409]
-    assert (too_large.status_code, smaller.status_code) == (413, 202)
-    sent = {one.event.event_id: one.event.value for one in stored(embedded_broker, "kpi-events")}
-    assert (set(sent), sent["new"], sent["own"]) == ({"old", "new", "own"}, "2", "3")
-
-
 async def test_the_same_meaning_is_the_same_event_however_it_is_spelt(embedded_broker: str, tmp_path: Path) -> None:
     async with serving(embedded_broker, sqlite(tmp_path)) as served:
         key = served.key()

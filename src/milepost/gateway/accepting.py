@@ -1,8 +1,7 @@
 """How an event is accepted: remembered, published, acknowledged, in this order, so that it is applied exactly once.
 
 1. Its id is kept in the database with the hash of what it says, *before* anything is sent. An id that is there with
-   another hash is a contradiction: 409, the first one stays, whichever instance saw it. A request that is refused, with
-   nothing of it sent, leaves no id behind.
+   another hash is a contradiction: 409, the first one stays, whichever instance saw it.
 2. It is published, and the brokers' acknowledgement is awaited. Without it the answer is 503.
 3. The request that brought the id is marked as acknowledged. Only then 2xx.
 
@@ -103,18 +102,13 @@ async def accept(
     known = await doors.memory.remember(request_id, [*messages, *arrivals], now)
     contradictions = list(_contradictions(events, arrivals, messages, known))
     if contradictions:
-        await _forgotten(doors, request_id, [*messages, *arrivals])
         _log.error("ids came again with other bodies", count=len(contradictions))
         raise Problem(409, contradictions[0].code, "Id used before", contradictions[0].detail, contradictions)
     # Of two in one request with the same id, one is sent.
     first = {(one.scope, one.event_id): place for place, one in reversed(list(enumerate(arrivals)))}
     fresh = sorted(place for ids, place in first.items() if not known[ids].acknowledged)
     sendable = [(_dated(events[at], arrivals[at], known), values[at], at) for at in fresh]
-    try:
-        places = await _published(doors, sendable, events, trace)
-    except Problem:  # nothing was sent
-        await _forgotten(doors, request_id, [*messages, *arrivals])
-        raise
+    places = await _published(doors, sendable, events, trace)
     finished = [(one.scope, one.event_id) for one in (*messages, *(arrivals[place] for place in fresh))]
     if finished:
         await _marked(doors, request_id, [ids for ids in finished if known[ids].request_id != request_id], now)
@@ -173,14 +167,6 @@ async def _published(
             metrics.GATEWAY_EVENTS.labels(topic, "unacknowledged").inc()
         raise
     return {at: place for (_, _, at), place in zip(sendable, stored, strict=True)}
-
-
-async def _forgotten(doors: Doors, request_id: int, arrivals: Sequence[Arrival]) -> None:
-    """A request that is refused has no effect: its new ids are free for what is sent instead."""
-    try:
-        await doors.memory.forget(request_id, arrivals)
-    except UnavailableError as error:
-        _log.warning("ids of a refused request are kept; they are no longer free", found=str(error))
 
 
 async def _marked(doors: Doors, request_id: int, others: Sequence[Ids], now: int) -> None:

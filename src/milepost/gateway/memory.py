@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 
 from milepost.sql.engine import Engine
-from milepost.sql.remembering import Arrival, Ids, Known, Told, forget, keep
+from milepost.sql.remembering import Arrival, Ids, Known, Told, keep
 
 __all__ = ["Memory"]
 
@@ -49,10 +49,6 @@ class Memory:
     async def acknowledge(self, request_id: int, others: Collection[Ids], at: int) -> None:
         """Note that Kafka has what a request brought first, and what other ids stand for."""
         await self._tell(Told(request_id, at, acknowledged=True, others=others))
-
-    async def forget(self, request_id: int, arrivals: Sequence[Arrival]) -> None:
-        """Forget those of the ids that a request brought first: it was refused, and nothing of it was sent."""
-        await asyncio.to_thread(forget, self._engine, request_id, arrivals)
 
     async def _tell(self, told: Told) -> Known:
         group = self._gathering

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, sele
 from milepost.sql import gateway_tables as tables
 from milepost.sql.engine import reading, writing
 
-__all__ = ["Arrival", "Ids", "Known", "Remembered", "Told", "forget", "is_acknowledged", "keep", "prune"]
+__all__ = ["Arrival", "Ids", "Known", "Remembered", "Told", "is_acknowledged", "keep", "prune"]
 
 # Both databases limit the parameters of a statement (SQLite to 32,766).
 _KEYS_A_STATEMENT = 1_000
@@ -114,14 +114,6 @@ def _remembered(connection: Connection, first: dict[Ids, Remembered]) -> dict[Id
             came = Remembered(row.body_sha256, row.first_seen_at, row.request_id, acknowledged)
             known[row.scope, row.event_id] = came
     return known
-
-
-def forget(engine: Engine, request_id: int, arrivals: Sequence[Arrival]) -> None:
-    """Forget those ids that a request brought first, and of which nothing was sent. Raises `UnavailableError`."""
-    own = (_row.request_id == request_id, _row.acknowledged_at.is_(None))
-    with writing(engine) as connection:
-        for some in _slices(sorted({(_short(one.scope), _short(one.event_id)) for one in arrivals})):
-            connection.execute(delete(_events).where(tuple_(_row.scope, _row.event_id).in_(some), *own))
 
 
 def is_acknowledged(engine: Engine, arrival: Arrival) -> bool:
