@@ -50,8 +50,8 @@ async def acknowledges_nothing(served: Served, key: str) -> None:
 class Careless(AsyncPublisher):
     """Says that events are stored as soon as they are queued."""
 
-    async def publish(self, events: Any, trace: Any = ()) -> list[Place]:
-        sending = asyncio.ensure_future(super().publish(events, trace))
+    async def publish(self, events: Any, trace: Any = (), values: Any = None) -> list[Place]:
+        sending = asyncio.ensure_future(super().publish(events, trace, values))
         sending.add_done_callback(lambda sent: sent.exception())  # which nobody hears of
         return [Place(topic, 0, 0) for topic, _ in events]
 

@@ -92,7 +92,10 @@ async def test_a_request_that_failed_had_no_effect_and_its_key_is_free(embedded_
         key = served.key()
         wrong = await trigger(served, key, "k", completion="101")
         mended = await trigger(served, key, "k", completion="100")
+        large = await trigger(served, key, "l", attributes={"note": "x" * 1_000_000})
+        small = await trigger(served, key, "l", attributes={"note": "x"})
     assert (wrong.status_code, mended.status_code) == (422, 202)
+    assert (large.status_code, small.status_code) == (413, 202), small.text
 
 
 async def test_an_answer_is_kept_for_a_day(embedded_broker: str, tmp_path: Path) -> None:

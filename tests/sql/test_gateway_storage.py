@@ -1,15 +1,16 @@
 """What gateways share in the database: ids, answers, keys, tenants. The same on SQLite and PostgreSQL."""
 
+import random
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from milepost.gateway.keys import new_secret, sha256_of
 from milepost.sql import api_keys, idempotency, tables, tenants
-from milepost.sql.engine import Engine, writing
+from milepost.sql.engine import Engine, reading, writing
 from milepost.sql.remembering import Arrival, Ids, Known, Told, keep, prune
 
 A, B = "a" * 64, "b" * 64
@@ -27,14 +28,64 @@ def acknowledge(engine: Engine, request_id: int, now: int, others: Collection[Id
 
 def test_the_first_stays_and_is_told_to_all_that_come_after(engine: Engine) -> None:
     first = remember(engine, [ONE, Arrival("event e s", "2", A)], 10)
-    again = remember(engine, [ONE._replace(body_sha256=B), Arrival("event e other", "1", B)], 20)
+    again = remember(engine, [ONE, Arrival("event e other", "1", B)], 20)
     assert first["event e s", "1"] == (A, 10, 10, False)
     assert again == {("event e s", "1"): (A, 10, 10, False), ("event e other", "1"): (B, 20, 20, False)}
+    assert remember(engine, [ONE._replace(body_sha256=B)], 25)["event e s", "1"] == (A, 10, 10, False)
     acknowledge(engine, 20, 40, [("event e s", "1"), ("unknown", "1")])
     acknowledge(engine, 30, 50, [("event e s", "1")])
     after = remember(engine, [ONE, Arrival("event e s", "2", A), Arrival("event e other", "1", B)], 50)
     assert [found.acknowledged for found in after.values()] == [True, False, True]
     assert remember(engine, [], 60) == {}
+
+
+def named(name: str, body_sha256: str = A) -> Arrival:
+    return Arrival("event e s", name, body_sha256)
+
+
+def test_a_request_that_contradicts_keeps_nothing_and_those_beside_it_keep_what_is_theirs(engine: Engine) -> None:
+    remember(engine, [named("old")], 1)
+    requests = [
+        [named("new", B), named("old", B)],  # refused
+        [named("new"), named("own")],  # as if the first had not come
+        [named("more", B), named("new", B)],  # refused by the second
+        [named("twice"), named("more"), named("twice", B)],  # by itself
+        [named("more"), named("old")],
+    ]
+    answers = keep(engine, [Told(10 + place, 10 + place, one) for place, one in enumerate(requests)])
+    contradicted = [
+        any(answer[one.scope, one.event_id].body_sha256 != one.body_sha256 for one in request)
+        for request, answer in zip(requests, answers, strict=True)
+    ]
+    assert contradicted == [True, False, True, True, False]
+    names = ["old", "new", "own", "more", "twice"]
+    found = remember(engine, [named(name) for name in names], 20)
+    assert [found["event e s", name] for name in names] == [
+        (A, 1, 1, False), (A, 11, 11, False), (A, 11, 11, False), (A, 14, 14, False), (A, 20, 20, False)
+    ]  # fmt: skip
+
+
+def test_what_is_acknowledged_stays_whoever_contradicts_it_at_the_same_moment(engine: Engine) -> None:
+    remember(engine, [ONE], 1)
+    _, known = keep(engine, [Told(1, 2, acknowledged=True), Told(2, 2, [ONE._replace(body_sha256=B)])])
+    assert known["event e s", "1"] == (A, 1, 1, True)
+    assert remember(engine, [ONE], 3)["event e s", "1"] == (A, 1, 1, True)
+
+
+def test_what_may_be_sent_stays_whoever_is_refused_at_the_same_time(engine: Engine) -> None:
+    def bring(number: int) -> tuple[list[Arrival], bool]:
+        chance = random.Random(number)
+        ids = [named(str(name), chance.choice("ab") * 64) for name in chance.sample(range(30), 3)]
+        told = remember(engine, ids, number + 1)
+        return ids, all(told[one.scope, one.event_id].body_sha256 == one.body_sha256 for one in ids)
+
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(bring, range(120)))
+    sent = {one for ids, taken in told if taken for one in ids}
+    assert 0 < sum(taken for _, taken in told) < 120
+    with reading(engine) as connection:
+        rows = connection.execute(text("SELECT scope, event_id, body_sha256 FROM remembered_events")).all()
+    assert {tuple(row) for row in rows} == {tuple(one) for one in sent}
 
 
 def test_many_at_once_and_the_longest_ids_are_kept(engine: Engine) -> None:

@@ -1,7 +1,9 @@
 """How an event is accepted: remembered, published, acknowledged, in this order, so that it is applied exactly once.
 
 1. Its id is kept in the database with the hash of what it says, *before* anything is sent. An id that is there with
-   another hash is a contradiction: 409, the first one stays, whichever instance saw it.
+   another hash is a contradiction: 409, the first one stays, whichever instance saw it, and nothing is kept of what
+   else came with it. What no record holds is refused before (413). So a request that was refused leaves nothing
+   behind, and may come again, corrected, with the same ids; one that may have been sent stays remembered.
 2. It is published, and the brokers' acknowledgement is awaited. Without it the answer is 503.
 3. The request that brought the id is marked as acknowledged. Only then 2xx.
 
@@ -32,7 +34,7 @@ from milepost.codec import records
 from milepost.core.events import ClockTick, Event, InvoiceAcknowledgement
 from milepost.gateway.doors import Doors
 from milepost.gateway.problems import Fault, Problem, pointer
-from milepost.kafka.async_publishing import Place, PublishError, RecordTooLargeError
+from milepost.kafka.async_publishing import MAX_RECORD_BYTES, Place, PublishError, RecordTooLargeError
 from milepost.observe import logs, metrics
 from milepost.sql.engine import UnavailableError
 from milepost.sql.remembering import Arrival, Ids, Known
@@ -99,8 +101,9 @@ async def accept(
     """
     arrivals, values = zip(*map(arrival_of, events), strict=True) if events else ((), ())
     request_id, now = secrets.randbits(63), await doors.time()
+    _fits(events, values, now)
     known = await doors.memory.remember(request_id, [*messages, *arrivals], now)
-    contradictions = list(_contradictions(events, arrivals, messages, known))
+    contradictions = list(_contradictions(events, arrivals, messages, known, request_id))
     if contradictions:
         _log.error("ids came again with other bodies", count=len(contradictions))
         raise Problem(409, contradictions[0].code, "Id used before", contradictions[0].detail, contradictions)
@@ -108,7 +111,7 @@ async def accept(
     first = {(one.scope, one.event_id): place for place, one in reversed(list(enumerate(arrivals)))}
     fresh = sorted(place for ids, place in first.items() if not known[ids].acknowledged)
     sendable = [(_dated(events[at], arrivals[at], known), values[at], at) for at in fresh]
-    places = await _published(doors, sendable, events, trace)
+    places = await _published(doors, sendable, trace)
     finished = [(one.scope, one.event_id) for one in (*messages, *(arrivals[place] for place in fresh))]
     if finished:
         await _marked(doors, request_id, [ids for ids in finished if known[ids].request_id != request_id], now)
@@ -126,17 +129,21 @@ def _contradictions(
     arrivals: Sequence[Arrival],
     messages: Sequence[Arrival],
     known: Known,
+    request_id: int,
 ) -> Iterator[Fault]:
     for one in messages:
         if known[one.scope, one.event_id].body_sha256 != one.body_sha256:
             yield Fault("", f"the message id {one.event_id!r} came before with another body", "MESSAGE_ID_REUSED")
     for place, (incoming, one) in enumerate(zip(events, arrivals, strict=True)):
-        if known[one.scope, one.event_id].body_sha256 != one.body_sha256:
+        stays = known[one.scope, one.event_id]
+        if stays.body_sha256 != one.body_sha256:
             metrics.GATEWAY_EVENTS.labels(incoming.topic, "contradicted").inc()
+            found = "came before with another body; the first one stays"
+            if stays.request_id == request_id:
+                found = "stands in this request with two bodies; neither was taken"
             yield Fault(
                 pointer(place) if len(events) > 1 else "",
-                f"the event id {one.event_id!r} of this source came before with another body; the first one stays. "
-                "Send what is new under a new id",
+                f"the event id {one.event_id!r} of this source {found}. Send what is new under a new id",
                 "EVENT_ID_REUSED",
             )
 
@@ -148,20 +155,27 @@ def _dated(incoming: Incoming, arrival: Arrival, known: Known) -> tuple[str, Eve
     return incoming.topic, msgspec.structs.replace(incoming.event, **{incoming.dated_by: at})
 
 
+def _fits(events: Sequence[Incoming], values: Sequence[bytes | None], now: int) -> None:
+    """Raises `Problem` 413 for an event that no record holds."""
+    for place, (incoming, value) in enumerate(zip(events, values, strict=True)):
+        if value is None:  # any instant of these centuries takes as many bytes as `now`
+            assert incoming.dated_by is not None
+            value = records.encode_event(msgspec.structs.replace(incoming.event, **{incoming.dated_by: now}))
+        if len(value) > MAX_RECORD_BYTES:
+            said = str(RecordTooLargeError(place, len(value)))
+            fault = Fault(pointer(place) if len(events) > 1 else "", said, "EVENT_TOO_LARGE")
+            raise Problem(413, "EVENT_TOO_LARGE", "Too large", said, [fault])
+
+
 async def _published(
     doors: Doors,
     sendable: Sequence[tuple[tuple[str, Event | InvoiceAcknowledgement], bytes | None, int]],
-    events: Sequence[Incoming],
     trace: Trace,
 ) -> dict[int, Place]:
     """Where the events are stored, by their place in the request."""
     try:
         events_out, values = [record for record, _, _ in sendable], [value for _, value, _ in sendable]
         stored = await doors.publisher.publish(events_out, trace, values)
-    except RecordTooLargeError as error:
-        at = pointer(sendable[error.place][2]) if len(events) > 1 else ""
-        fault = Fault(at, str(error), "EVENT_TOO_LARGE")
-        raise Problem(413, "EVENT_TOO_LARGE", "Too large", str(error), [fault]) from error
     except PublishError:
         for (topic, _), _, _ in sendable:
             metrics.GATEWAY_EVENTS.labels(topic, "unacknowledged").inc()

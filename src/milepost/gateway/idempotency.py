@@ -2,7 +2,8 @@
 
 The key belongs to whoever sends it (a key's tenant and name, so that it outlives a rotation) and to one request: the
 same key with another request is 422, with one that still runs 409, with one that was answered the same answer again.
-Answers of success are kept for `KEPT_HOURS`; a request that failed had no effect, and its key is free again.
+Answers of success are kept for `KEPT_HOURS`; a request that was refused had no effect, and its key is free again. After
+a 503 nobody knows whether Kafka has it: the key is free for the same request.
 
 What keeps an event from being applied twice is its id (`accepting`), not this: where the sender gives none, it follows
 from the key (`Once.event_id`), so that even a request which died between Kafka and its answer is repeated with the same

@@ -42,7 +42,8 @@ class Memory:
     async def remember(self, request_id: int, arrivals: Sequence[Arrival], at: int) -> Known:
         """Keep the ids that are new, first seen `at` (microseconds), and answer what is known of every one of them.
 
-        Of one id, the first stays: `known[scope, id].body_sha256` says what came with it.
+        Of one id, the first stays: `known[scope, id].body_sha256` says what came with it. If that is not for each what
+        came now, nothing of the request is kept.
         """
         return await self._tell(Told(request_id, at, arrivals)) if arrivals else {}
 

@@ -2,6 +2,10 @@
 
 Rows are small and come in batches, those of several requests together; `keep` is one transaction a call. A row is kept
 longer than any sender tries again (`prune`).
+
+A request that contradicts what is known, or itself, is refused and keeps nothing: what it brought first was never sent,
+and a corrected request may bring it again. That is decided in the transaction which keeps the rest, so that no other
+request ever sees, and relies on, an id which then goes away.
 """
 
 import hashlib
@@ -79,16 +83,24 @@ _look_up = select(
 def keep(engine: Engine, told: Sequence[Told]) -> list[Known]:
     """Keep what requests tell and answer each what is known of every id that came with it; of one id, the first stays.
 
-    Raises `UnavailableError`: then nothing is kept.
+    Of a request that contradicts it, one of whose ids is known with another hash, nothing is kept; its answer has that
+    hash. Raises `UnavailableError`: then nothing is kept.
     """
     first: dict[Ids, Remembered] = {}
+    agreed = True
     for one in told:
         for scope, name, body_sha256 in one.arrivals:
-            first.setdefault((_short(scope), _short(name)), Remembered(body_sha256, one.at, one.request_id, False))
+            came = Remembered(body_sha256, one.at, one.request_id, False)
+            stays = first.setdefault((_short(scope), _short(name)), came)
+            agreed = agreed and stays.body_sha256 == body_sha256
     with writing(engine) as connection:
         _mark(connection, told)
-        known = _remembered(connection, first) if first else {}
-    return [{(scope, name): known[_short(scope), _short(name)] for scope, name, _ in one.arrivals} for one in told]
+        if not first:
+            return [{} for _ in told]
+        if _added(connection, first) < len(first) or not agreed:
+            return _settled(connection, told, _stored(connection, first))
+    # As nearly always: everything is new, and there is nothing to look at.
+    return [{(scope, name): first[_short(scope), _short(name)] for scope, name, _ in one.arrivals} for one in told]
 
 
 def _mark(connection: Connection, told: Sequence[Told]) -> None:
@@ -101,19 +113,45 @@ def _mark(connection: Connection, told: Sequence[Told]) -> None:
         connection.execute(_acknowledge, [{"of": scope, "id": name, "at": at} for scope, name, at in others])
 
 
-def _remembered(connection: Connection, first: dict[Ids, Remembered]) -> dict[Ids, Remembered]:
+def _added(connection: Connection, brought: Mapping[Ids, Remembered]) -> int:
+    """Add the ids that are not there; how many that were."""
     # In one order, as above. Straight to the driver: what SQLAlchemy does for each row costs more than the row itself.
-    rows = [(*ids, came.body_sha256, came.first_seen_at, came.request_id) for ids, came in sorted(first.items())]
-    added = connection.exec_driver_sql(_INSERT[connection.dialect.name], rows).rowcount
-    if added == len(rows):  # as nearly always: there is nothing to look at
-        return first
+    rows = [(*ids, came.body_sha256, came.first_seen_at, came.request_id) for ids, came in sorted(brought.items())]
+    return connection.exec_driver_sql(_INSERT[connection.dialect.name], rows).rowcount if rows else 0
+
+
+def _stored(connection: Connection, names: Collection[Ids]) -> dict[Ids, Remembered]:
     known: dict[Ids, Remembered] = {}
-    for some in _slices(list(first)):
+    for some in _slices(list(names)):
         for row in connection.execute(_look_up.where(tuple_(_row.scope, _row.event_id).in_(some))):
             acknowledged = row.acknowledged_at is not None
             came = Remembered(row.body_sha256, row.first_seen_at, row.request_id, acknowledged)
             known[row.scope, row.event_id] = came
     return known
+
+
+def _settled(connection: Connection, told: Sequence[Told], stored: Mapping[Ids, Remembered]) -> list[Known]:
+    """The answers, as if the requests had come one after the other; what only refused ones brought is taken back."""
+    # Not those that tell now what Kafka has: what they brought was kept before, and may have been sent.
+    ours = {one.request_id for one in told if one.arrivals}
+    added = {ids: came for ids, came in stored.items() if came.request_id in ours}
+    stays = {ids: came for ids, came in stored.items() if ids not in added}
+    answers: list[Known] = []
+    for one in told:
+        brought: dict[Ids, Remembered] = {}
+        answer: dict[Ids, Remembered] = {}
+        for scope, name, body_sha256 in one.arrivals:
+            ids = _short(scope), _short(name)
+            came = Remembered(body_sha256, one.at, one.request_id, False)
+            answer[scope, name] = stays[ids] if ids in stays else brought.setdefault(ids, came)
+        answers.append(answer)
+        if all(answer[scope, name].body_sha256 == body_sha256 for scope, name, body_sha256 in one.arrivals):
+            stays.update(brought)
+    wrong = sorted(ids for ids, came in added.items() if stays.get(ids) != came)
+    for some in _slices(wrong):
+        connection.execute(delete(_events).where(tuple_(_row.scope, _row.event_id).in_(some)))
+    _added(connection, {ids: stays[ids] for ids in wrong if ids in stays})
+    return answers
 
 
 def is_acknowledged(engine: Engine, arrival: Arrival) -> bool:
