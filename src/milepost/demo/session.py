@@ -57,9 +57,6 @@ def run(chosen: Settings, folder: Path, *, serve: bool, as_json: bool) -> None:
     found = read_examples(folder)
     together = [example for example in found if not alone(example)] if len(found) > 1 else found
     left_out = [example.name for example in found if example not in together]
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # a shell that runs this in the background; who kills it wants it to end all the same
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     with _surroundings(chosen, serve=serve) as (settings, sandbox):
         uvloop.run(_run(settings, together, left_out, sandbox, as_json=as_json))
 
