@@ -103,6 +103,27 @@ def test_an_interrupted_demo_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_scripts_background_job_ends_by_kill_and_leaves_nothing(environment: dict[str, str], tmp_path: Path) -> None:
+    """What a script starts with `&` ignores SIGINT from its beginning; twice asked is asked once."""
+    with subprocess.Popen(
+        ["bash", "-c", 'trap "" INT; exec "$0" demo', MILEPOST], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True, env=environment, start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stderr is not None
+            assert any(line.startswith("Playing") for line in process.stderr)
+            os.kill(process.pid, signal.SIGINT)
+            os.kill(process.pid, signal.SIGTERM)
+            os.kill(process.pid, signal.SIGTERM)
+            errors = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert left_of(process.pid) == []
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_make_demo_works_on_a_fresh_clone(environment: dict[str, str]) -> None:

@@ -79,6 +79,18 @@ def test_a_signal_ends_every_service_in_order_with_status_0(number: signal.Signa
     assert sorted(out.splitlines()) == ["0 ended", "0 stops", "1 ended", "1 stops"]
 
 
+def test_a_scripts_background_job_ends_by_a_signal_as_well() -> None:
+    """Shells without job control have what they start with `&` ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = started(20, "works")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (0, "0 stops\n0 ended\n"), err
+
+
 def test_a_service_that_refuses_takes_the_others_with_it_and_says_why_in_one_line() -> None:
     process = started(20, "works", "refuses")
     out, err = process.communicate(timeout=20)

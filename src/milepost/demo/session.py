@@ -58,7 +58,10 @@ def run(chosen: Settings, folder: Path, *, serve: bool, as_json: bool) -> None:
     together = [example for example in found if not alone(example)] if len(found) > 1 else found
     left_out = [example.name for example in found if example not in together]
     with _surroundings(chosen, serve=serve) as (settings, sandbox):
-        uvloop.run(_run(settings, together, left_out, sandbox, as_json=as_json))
+        try:
+            uvloop.run(_run(settings, together, left_out, sandbox, as_json=as_json))
+        except asyncio.CancelledError:  # by `_end_on_kill`; nobody else has the task
+            raise KeyboardInterrupt from None
 
 
 @contextmanager
@@ -82,8 +85,7 @@ def _surroundings(chosen: Settings, *, serve: bool) -> Iterator[tuple[Settings, 
 async def _run(
     settings: Settings, found: Sequence[Example], left_out: Sequence[str], sandbox: Path | None, *, as_json: bool
 ) -> None:
-    # The same way out for both: a `kill` is as good as Ctrl-C.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+    _end_on_kill()
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     values = shown(settings)
     console.print(f"Brokers:  {values['bootstrap_servers']}", f"Database: {values['database_url']}", sep="\n")
@@ -114,6 +116,19 @@ async def _run(
                     await asyncio.to_thread(walkthrough.prepare, settings, sandbox)
                     _explain(settings, sandbox, running.metrics_url, console)
                     await first(pipeline.ended(), running.ended())
+
+
+def _end_on_kill() -> None:
+    """A `kill` is as good as Ctrl-C. It does not go by way of SIGINT, which a script's background jobs ignore,
+    and the second one is no more than the first: `make` and its group may each pass one on."""
+    task = asyncio.current_task()
+    assert task is not None
+
+    def end() -> None:
+        if not task.cancelling():
+            task.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
 
 
 def _now(bar: Progress, task: TaskID, description: str) -> None:
