@@ -160,3 +160,17 @@ def test_a_limit_of_hours_that_is_raised_shows_what_it_frees(tmp_path: Path) -> 
     assert status == 0
     assert "What the next run of hours bills" in out
     assert "2026-01: 0.00 -> 300.00 EUR" in out
+
+
+def test_an_amendment_that_was_sent_already_is_previewed_all_the_same(tmp_path: Path) -> None:
+    status, out, err = previewed(tmp_path, OLD, amended("catch_up"), second())
+    assert (status, err) == (0, "")
+    assert "M1: ADJUSTMENT gross 5000.00 EUR" in out
+
+
+def test_an_amendment_after_the_end_is_refused_in_words(tmp_path: Path) -> None:
+    ended = event("engagements", 2, change="TERMINATED", occurred_at="2026-02-03T00:00:00Z")
+    later = event("kpi-events", 3, kpi_id="none", value="1", observed_at="2026-03-01T00:00:00Z")
+    status, _, err = previewed(tmp_path, OLD, amended("catch_up"), json.dumps(REPORT) + "\n" + ended + later)
+    assert status == 1
+    assert "ENGAGEMENT_CLOSED: It is dated after the engagement was terminated." in err

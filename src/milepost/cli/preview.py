@@ -4,6 +4,7 @@ import collections
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import typer
@@ -13,9 +14,11 @@ from milepost.cli.files import ContractFile, Faults, as_json_line, read_contract
 from milepost.cli.preview_signatures import sign, version_in_force
 from milepost.codec.event_files import Line
 from milepost.codec.json_forms import output_to_json
-from milepost.core.events import ClockTick, InvoiceAcknowledgement, dated
+from milepost.contract import parse_wire
+from milepost.core import reasons
+from milepost.core.events import ClockTick, EngagementEvent, InvoiceAcknowledgement, dated
 from milepost.core.money import format_minor
-from milepost.core.outputs import DeadLetter, InvoiceLine, MilestoneStatus
+from milepost.core.outputs import AuditEntry, DeadLetter, InvoiceLine, MilestoneStatus
 from milepost.core.parts import Staged
 from milepost.core.replay import Empty
 from milepost.core.rules import usage
@@ -54,11 +57,12 @@ def preview(old: Path = OLD, new: Path = NEW, events: Path = EVENTS, as_json: bo
     )
     last = Line(0, "engagements", {}, amended)
     staged = Staged(Empty())
-    earlier = list(simulate(opening, file.lines, staged))
+    lines = [line for line in file.lines if _version_of(line) != versions[1]]  # it may have been sent already
+    earlier = list(simulate(opening, lines, staged))
     in_force = version_in_force(staged, opening.engagement_id)
     raised = [*fold_lines(staged, [last])]
     raised += sign(staged, opening.engagement_id, versions[1], amended.occurred_at, raised)
-    refused = [one.output for one in raised if isinstance(one.output, DeadLetter)]
+    refused = list(_refusals(raised))
     if as_json:
         for one in raised:
             sys.stdout.write(as_json_line(one.topic, output_to_json(one.output)) + "\n")
@@ -66,14 +70,32 @@ def preview(old: Path = OLD, new: Path = NEW, events: Path = EVENTS, as_json: bo
         typer.echo(_text(earlier, raised), nl=False)
         run = _next_run(after, amended.occurred_at)
         without = Staged(Empty())
-        collections.deque(simulate(opening, file.lines, without), maxlen=0)
+        collections.deque(simulate(opening, lines, without), maxlen=0)
         typer.echo(_hours(list(fold_lines(without, [run])), list(fold_lines(staged, [run]))), nl=False)
     for sentence in _doubts(versions[0], versions[1], in_force):
         typer.echo(sentence, err=True)
-    for letter in refused:
-        typer.echo(f"{letter.reason}: {letter.message}", err=True)
+    for sentence in refused:
+        typer.echo(sentence, err=True)
     if refused:
         raise typer.Exit(1)
+
+
+def _version_of(line: Line) -> int | None:
+    """The version of the contract that a line amends to; None for any other line."""
+    event = line.event
+    if not isinstance(event, EngagementEvent) or event.change != "AMENDED":
+        return None
+    parsed = parse_wire(event.contract or "").contract
+    return None if parsed is None else parsed.version
+
+
+def _refusals(raised: list[Raised]) -> Iterator[str]:
+    """Why the amendment, or a signature of it, had no effect."""
+    for one in raised:
+        if isinstance(one.output, DeadLetter):
+            yield f"{one.output.reason}: {one.output.message}"
+        elif isinstance(one.output, AuditEntry) and one.output.what == "REFUSED" and one.output.reason:
+            yield f"{one.output.reason}: {reasons.sentence(one.output.reason)}"
 
 
 def _doubts(old: int, new: int, in_force: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from milepost.contract.show import fee_text, money_text
+from milepost.contract.show import money_text, worth_text
 from milepost.contract.wording import gate as gate_text
 from milepost.contract.wording import moment
 from milepost.core.contract import Contract, Milestone, MilestoneGate
@@ -67,7 +67,7 @@ def _box(contract: Contract, milestone: Milestone, layer: int) -> Box:
     if milestone.repeats != "none":
         conditions.append(f"repeats {milestone.repeats.replace('_', ' ')}")
     title = milestone.id if milestone.name == milestone.id else f"{milestone.id}: {milestone.name}"
-    return Box(milestone.id, title, fee_text(contract, milestone), tuple(conditions), layer)
+    return Box(milestone.id, title, worth_text(contract, milestone), tuple(conditions), layer)
 
 
 def _time_and_materials(contract: Contract) -> Box:

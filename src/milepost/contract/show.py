@@ -19,8 +19,9 @@ from milepost.core.contract import (
     Retention,
     Success,
 )
+from milepost.core.terms import Terms
 
-__all__ = ["Section", "as_plain", "fee_text", "money_text", "sections"]
+__all__ = ["Section", "as_plain", "fee_text", "money_text", "sections", "worth_text"]
 
 
 class Section(NamedTuple):
@@ -152,19 +153,33 @@ def fee_text(contract: Contract, milestone: Milestone) -> str:
             return f"a share of {kpi}"
 
 
+def worth_text(contract: Contract, milestone: Milestone) -> str:
+    """What a milestone is worth, with its amounts as this version alone has them."""
+    fee = milestone.fee
+    if isinstance(fee, PercentOfValue):
+        return f"{fee_text(contract, milestone)}: {money_text(contract, Terms(contract).fees[milestone.id])}"
+    if isinstance(fee, Success):
+        return ", ".join([f"{percentages(fee)} of {fee.kpi}", *_bounds(contract, fee)])
+    return fee_text(contract, milestone)
+
+
+def _bounds(contract: Contract, fee: Success) -> list[str]:
+    bounds = [
+        f"over {fee.baseline}",
+        f"at least {money_text(contract, fee.floor_minor)}" if fee.floor_minor is not None else "",
+        f"at most {money_text(contract, fee.cap_minor)}" if fee.cap_minor is not None else "",
+        "to date" if fee.to_date else "",
+    ]
+    return [bound for bound in bounds if bound]
+
+
 def _success_fees(contract: Contract) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for milestone in contract.milestones:
         fee = milestone.fee
         if not isinstance(fee, Success):
             continue
-        bounds = [
-            f"over {fee.baseline}",
-            f"at least {money_text(contract, fee.floor_minor)}" if fee.floor_minor is not None else "",
-            f"at most {money_text(contract, fee.cap_minor)}" if fee.cap_minor is not None else "",
-            "to date" if fee.to_date else "",
-        ]
-        rows.append((milestone.id, percentages(fee), ", ".join(bound for bound in bounds if bound)))
+        rows.append((milestone.id, percentages(fee), ", ".join(_bounds(contract, fee))))
     return rows
 
 

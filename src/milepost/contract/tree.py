@@ -213,6 +213,9 @@ def _cut(text: str) -> str:
     return printable(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")
 
 
+_PLAIN_REAL = re.compile(r"[+-]?(?:[0-9]+\.[0-9]*|\.[0-9]+)")
+
+
 def quoted(value: Value) -> str | None:
     """How a bare number or boolean is written as a string: 50000.00 is "50000.00", 5e4 is "50000"; else None."""
     if isinstance(value, bool):
@@ -220,6 +223,8 @@ def quoted(value: Value) -> str | None:
     if not isinstance(value, int | Real):
         return None
     text = written(value)
+    if "inf" in text.lower() or "nan" in text.lower():
+        return None
     if "e" in text.lower() and len(text) <= _SHOWN:
         try:
             exact = Decimal(text)
@@ -227,7 +232,7 @@ def quoted(value: Value) -> str | None:
             return f'"{text}"'
         if exact.is_finite() and abs(exact.adjusted()) <= MAX_DIGITS:
             text = format(exact, "f")
-    if "." in text:  # .5 and 5. are numbers in YAML, and no decimal strings here
-        whole, _, fraction = text.partition(".")
+    if _PLAIN_REAL.fullmatch(text):  # .5, 5. and +1.5 are numbers in YAML, and no decimal strings here
+        whole, _, fraction = text.removeprefix("+").partition(".")
         text = f"{whole if whole.strip('-') else f'{whole}0'}{'.' if fraction else ''}{fraction}"
     return f'"{_cut(text)}"'
