@@ -18,10 +18,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, NamedTuple
 
-from milepost.codec import records
 from milepost.codec.topics import PARTITIONS
 from milepost.codec.wire import Record
-from milepost.core.outputs import InvoiceLine
 from milepost.kafka.scanning import Place, Scan
 from milepost.ledger.rows import ACKNOWLEDGEMENT_TOPIC, STATUS_TOPIC, TABLES, UnreadableError, rows_of
 from milepost.sql import queries, tables
@@ -36,6 +34,9 @@ TOPICS: tuple[str, ...] = tuple(TABLES)
 
 Group = tuple[str, str, int]  # engagement, currency, exponent
 Values = Sequence[Any]
+
+_LINE_COLUMNS = [column.name for column in tables.invoice_lines.columns]
+_RAISED = [_LINE_COLUMNS.index(name) for name in ("engagement_id", "currency", "currency_exponent", "payable_minor")]
 
 
 class Difference(NamedTuple):
@@ -146,7 +147,9 @@ def _compare(
         except UnreadableError as error:
             yield Difference("unreadable", *_named(record), str(error))
             continue
-        _raise(found, record)
+        for line in made.added.get(tables.invoice_lines, ()):
+            engagement, currency, exponent, payable = (line[column] for column in _RAISED)
+            found.add_up((str(engagement), str(currency), int(exponent or 0))).raised_minor += int(payable or 0)
         if record.offset >= position:
             behind += 1
             continue
@@ -210,14 +213,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {_plain(key): _plain(one) for key, one in value.items()}
     return value
-
-
-def _raise(found: Reconciliation, record: Record) -> None:
-    if record.topic == "invoice-lines":
-        line = records.decode_output(record.topic, record.value or b"", record.headers)
-        assert isinstance(line, InvoiceLine)
-        group = (line.engagement_id, line.currency, line.currency_exponent)
-        found.add_up(group).raised_minor += line.payable_minor
 
 
 def _named(record: Record) -> tuple[str, str, str]:
