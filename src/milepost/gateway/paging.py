@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request
 from starlette.responses import Response, StreamingResponse
 
+from milepost.codec.json_values import NotJsonError, read_json
 from milepost.gateway import spreadsheets
 from milepost.gateway.problems import Problem
 from milepost.sql.pages import Key, Page
@@ -35,13 +36,13 @@ def _read(cursor: str | None, kinds: Sequence[type]) -> Key | None:
     if cursor is None:
         return None
     try:
-        found = json.loads(base64.b64decode(cursor.encode("ascii") + b"==", altchars=b"-_", validate=False))
-    except (binascii.Error, ValueError, RecursionError):
+        found = read_json(base64.b64decode(cursor.encode("ascii") + b"==", altchars=b"-_", validate=False))
+    except (binascii.Error, ValueError, NotJsonError):
         found = None
     if (
         not isinstance(found, list)
         or [type(part) for part in found] != list(kinds)
-        or any(abs(part) > _LONGEST if isinstance(part, int) else not _is_text(part) for part in found)
+        or any(abs(part) > _LONGEST if isinstance(part, int) else "\0" in part for part in found)
     ):
         raise Problem(
             400,
@@ -50,11 +51,6 @@ def _read(cursor: str | None, kinds: Sequence[type]) -> Key | None:
             "cursor: this is no cursor of this list; send `next` of the page before, or none for the first page",
         )
     return tuple(found)
-
-
-def _is_text(part: str) -> bool:
-    """JSON may spell halves of surrogate pairs, and NUL; no database takes them."""
-    return "\0" not in part and part.encode("utf-8", "ignore").decode() == part
 
 
 def _written(key: Key | None) -> str | None:
